@@ -1,0 +1,19 @@
+/*
+ * mem - small allocations that do not fail.
+ *
+ * For sizes that are already bounded. When memory has truly run out the process writes one line and exits
+ * with EX_BUG (70): its supervisor starts it anew, and everything it had to keep is on disk or in Postgres.
+ * Sizes that come from outside are checked against a named bound before they get here.
+ */
+#ifndef BERTH_BASE_MEM_H
+#define BERTH_BASE_MEM_H
+
+#include <stddef.h>
+
+void *mem_alloc(size_t bytes); /* zeroed */
+void *mem_realloc(void *p, size_t bytes);
+char *mem_strdup(const char *s); /* NULL gives NULL */
+char *mem_strndup(const char *s, size_t n);
+char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,23 @@
+# berth_room(NAME SOURCES … USES …): a folder is a module is a static library `berth_NAME`.
+function(berth_room name)
+    cmake_parse_arguments(ROOM "" "" "SOURCES;USES" ${ARGN})
+    add_library(berth_${name} STATIC ${ROOM_SOURCES})
+    target_include_directories(berth_${name} PUBLIC ${CMAKE_SOURCE_DIR})
+    target_link_libraries(berth_${name} PUBLIC ${ROOM_USES})
+endfunction()
+
+# berth_test(NAME test_x LABEL unit SOURCES … USES …): one Criterion program a module. Criterion 2.4.1 passes a
+# test that leaks, so the sanitizer's own words decide.
+function(berth_test)
+    cmake_parse_arguments(T "" "NAME;LABEL;TIMEOUT" "SOURCES;USES" ${ARGN})
+    add_executable(${T_NAME} ${T_SOURCES})
+    target_link_libraries(${T_NAME} PRIVATE ${T_USES} PkgConfig::CRITERION)
+    # Criterion's macros declare what these warnings dislike.
+    target_compile_options(${T_NAME} PRIVATE -Wno-missing-prototypes -Wno-conversion -Wno-shadow)
+    add_test(NAME ${T_NAME} COMMAND ${T_NAME} --verbose=0)
+    if(NOT T_TIMEOUT)
+        set(T_TIMEOUT 60)
+    endif()
+    set_tests_properties(${T_NAME} PROPERTIES LABELS ${T_LABEL} TIMEOUT ${T_TIMEOUT}
+        FAIL_REGULAR_EXPRESSION "ERROR: (Leak|Address|UndefinedBehavior)Sanitizer;runtime error:")
+endfunction()

@@ -1,0 +1,32 @@
+/*
+ * launch - what berth-init has to start, in a form that needs no parser of JSON inside the container.
+ *
+ * A file of NUL-terminated strings: the word LAUNCH_VERSION, then entries of a one-letter key and a value:
+ *   "a<argument>"     one per element of argv, in order; at least one
+ *   "e<NAME=value>"   put into the environment; replaces what the image or the engine had set
+ *   "i"               standard input is LAUNCH_INPUT_PATH (else it is empty: /dev/null)
+ * and at last "." so that a torn file is seen. Everything else about the process (user, directory, the image's
+ * own environment) is given to the engine and inherited by init.
+ *
+ * In the container, below LAUNCH_DIR: init (the program), launch, input, spool. Libc only.
+ */
+#ifndef BERTH_PROTO_LAUNCH_H
+#define BERTH_PROTO_LAUNCH_H
+
+#include <stddef.h>
+
+#define LAUNCH_VERSION "berth-launch-1"
+#define LAUNCH_DIR "/.berth"
+#define LAUNCH_INIT_PATH LAUNCH_DIR "/init"
+#define LAUNCH_FILE_PATH LAUNCH_DIR "/launch"
+#define LAUNCH_INPUT_PATH LAUNCH_DIR "/input"
+#define LAUNCH_SPOOL_PATH LAUNCH_DIR "/spool"
+#define LAUNCH_PROBE_PATH LAUNCH_DIR "/probe" /* `init --probe` copies this file to standard output's place */
+
+enum { LAUNCH_BYTES_MAX = 4 * 1024 * 1024, LAUNCH_ENTRIES_MAX = 65536 };
+
+/* Exit status of berth-init itself when it could not do its work (no launch file, no spool): the job never
+ * ran. Else it exits as the command did: its status, or 128 + signal. */
+enum { LAUNCH_EXIT_BROKEN = 70 };
+
+#endif
