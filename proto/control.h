@@ -1,0 +1,52 @@
+/*
+ * control - the messages on CHILD_FD, between the parent and its children (proto/child.h).
+ *
+ * type      direction  fields
+ * config    to child   settings {key: value}, all secrets in clear; instance; cluster
+ * ready     to parent
+ * cancel    to runner  force (bool), reason ("requested", "shutdown", "superseded")
+ * probed    to parent  ok (bool), detail: answer of `berth-runner --probe`
+ * A strict decoder: an unknown type or a wrong field is an error, so that a version skew is loud.
+ */
+#ifndef BERTH_PROTO_CONTROL_H
+#define BERTH_PROTO_CONTROL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "proto/status.h"
+
+#define CONTROL_TABLE(X)                                                                                     \
+    X(CONFIG, "config")                                                                                      \
+    X(READY, "ready")                                                                                        \
+    X(CANCEL, "cancel")                                                                                      \
+    X(PROBED, "probed")
+
+enum control_type {
+#define X(symbol, word) CONTROL_##symbol,
+    CONTROL_TABLE(X)
+#undef X
+    CONTROL_TYPE_COUNT
+};
+
+struct control {
+    enum control_type type;
+    json_t *settings;     /* CONFIG; owned */
+    char *instance;       /* CONFIG; owned */
+    char *cluster;        /* CONFIG; owned; "" when the database was not reached yet */
+    bool force;           /* CANCEL */
+    enum reason reason;   /* CANCEL */
+    bool ok;              /* PROBED */
+    char *detail;         /* PROBED; owned */
+};
+
+int control_send(int fd, const struct control *message, struct err *err);
+/* 1: a message; 0: end of file, the peer is gone; -1: none now (ERR_SYS with EAGAIN) or a message that is wrong. */
+int control_recv(int fd, struct control *ret_message, struct err *err);
+/* Waits for the first message, which must be CONFIG. For a child's start. */
+int control_recv_config(int fd, struct control *ret_message, struct err *err);
+int control_decode(const char *bytes, size_t len, struct control *ret_message, struct err *err);
+void control_done(struct control *message);
+
+#endif
