@@ -1,0 +1,42 @@
+/*
+ * settings - what berthd can be told, from one table (settings.def). Resolved once by the parent and handed to its
+ * children in their first message; base/config.h gives the rules of precedence.
+ */
+#ifndef BERTH_SETTINGS_H
+#define BERTH_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/config.h"
+#include "proto/spec.h"
+
+struct settings {
+    char *database_url;
+    char *listen;         /* "127.0.0.1:8710" */
+    char *state_dir;      /* absolute */
+    char *instance;       /* resolved by the parent when unset */
+    int64_t slots;        /* resolved: 2 × cores when unset (0) */
+    int64_t memory_bytes; /* BERTH_MEMORY; resolved by the parent when unset (0) */
+    int64_t cpus_milli;   /* BERTH_CPUS × 1000; 0: not summed */
+    int64_t poll_interval_ms, lease_ms, lost_after_ms, detach_timeout_ms, drain_timeout_ms;
+    bool auth;
+    char *admin_token; /* resolved by the parent: made at the first start, kept in the state directory */
+    char *log_level;
+    char *gateway_user; /* whom the gateway runs as; unset: "berth" when there is such a user, else "nobody" */
+    char *docker_host, *docker_tls_verify, *docker_cert_path, *docker_api_version;
+    char *init_path; /* where the static berth-init lies; unset: beside berthd, then ../lib/berth */
+    int64_t reap_interval_ms;
+    /* Defaults and ceilings of specs, one setting each. */
+    int64_t default_cpus_milli, max_cpus_milli, default_memory, max_memory, default_pids, max_pids, default_shm, max_shm,
+        default_nofile, max_nofile, default_log, max_log, max_tmpfs, default_queue, max_queue, default_pull, max_pull,
+        default_start, max_start, default_run, max_run, default_grace, max_grace;
+    char *allowed_caps;
+};
+
+extern const struct config_table settings_table;
+
+/* The part of the settings that the spec parser wants; borrows allowed_caps. */
+struct spec_policy settings_policy(const struct settings *s);
+
+#endif
