@@ -105,8 +105,12 @@ static int take_date_time(const char **p, struct tm *tm) {
         if (values[i] < fields[i].min || values[i] > fields[i].max)
             return -1;
     }
-    *tm = (struct tm){.tm_year = values[0] - 1900, .tm_mon = values[1] - 1, .tm_mday = values[2],
-                      .tm_hour = values[3], .tm_min = values[4], .tm_sec = values[5]};
+    *tm = (struct tm){.tm_year = values[0] - 1900,
+                      .tm_mon = values[1] - 1,
+                      .tm_mday = values[2],
+                      .tm_hour = values[3],
+                      .tm_min = values[4],
+                      .tm_sec = values[5]};
     return 0;
 }
 

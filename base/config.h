@@ -2,10 +2,16 @@
  * config - settings from one table: parser, --help, example file and manual all come from it.
  *
  * A program declares a struct of settings and a table of struct config_entry that points into it by offset.
- * Sources in rising order: the entry's built-in default, the file (`key = value`, `#` comments), the
- * environment (BERTH_KEY; for every secret also BERTH_KEY_FILE), the command line (--key=value, --key value).
- * All errors are reported together, each with the key, the value, the allowed range and, for an unknown key,
- * the nearest known one. The only place that reads the environment.
+ * Sources in rising order: the entry's built-in default, the file, the environment (BERTH_KEY), the command
+ * line
+ * (--key=value, --key value; "-" and "_" are the same). The file has `key = value` lines; `#` begins a
+ * comment at the start of a line or behind a blank; a value may stand in double quotes. For every secret
+ * there is a twin that names a file to read it from: BERTH_KEY_FILE, key_file, --key-file. An empty variable
+ * counts as not set; an empty value in the file or on the command line takes a setting back to unset (strings
+ * only). All errors are reported together, each with the key, the value, the allowed range and, for an
+ * unknown key, the nearest known one. An unknown BERTH_* variable is an error only where it looks like a
+ * misspelling: others belong to the client, to jobs and to container tools. The only place that reads the
+ * environment.
  */
 #ifndef BERTH_BASE_CONFIG_H
 #define BERTH_BASE_CONFIG_H
@@ -16,6 +22,9 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+
+enum { CONFIG_ENTRIES_MAX = 128, CONFIG_FILE_MAX_BYTES = 65536 }; /* the file, and what a _FILE twin names */
+#define CONFIG_FILE_DEFAULT "/etc/berth/berth.conf"
 
 enum config_type {
     CONFIG_STRING,   /* char *, owned by the struct; NULL when unset */
@@ -33,7 +42,7 @@ struct config_entry {
     enum config_type type;
     size_t offset;
     const char *def;  /* as one would write it; NULL: unset */
-    int64_t min, max; /* INT, DURATION (ms), SIZE (bytes) */
+    int64_t min, max; /* INT, DURATION (ms), SIZE (bytes); both 0: any that is not negative */
     bool secret;      /* shown as ***; has a _FILE twin */
     bool reloadable;  /* taken over on HUP */
     const char *help; /* one sentence */
@@ -46,23 +55,30 @@ struct config_table {
 
 /* Where each value came from, by entry index; made by config_load. */
 struct config_origins {
-    unsigned char of[128];
+    unsigned char of[CONFIG_ENTRIES_MAX]; /* enum config_origin */
 };
 
 /* Fills *settings (a zeroed struct) from all sources. argv: the words after the sub-command; NULL-terminated;
- * words that are not --key are refused. file NULL: /etc/berth/berth.conf if it exists (taken from the argv word
- * --config FILE when given, which must then exist). ERR_USAGE; the whole report goes to *ret_report (one error
- * a line), owned by the caller's buffer. On failure *settings still has to be freed with config_free. */
-int config_load(const struct config_table *table, void *settings, char *const *argv, struct config_origins *ret_origins,
-                struct buf *ret_report, struct err *err);
+ * words that are not --key are refused. The file is CONFIG_FILE_DEFAULT if it exists, or the one that the
+ * word
+ * --config FILE names, which must then exist. ERR_USAGE, its text being one line with the first error; the
+ * whole report, one error a line, is added to *ret_report (cut at its max; NULL: not wanted). On failure
+ * *settings still has to be freed with config_free. An int, duration or size without default that nobody set
+ * is 0. */
+int config_load(const struct config_table *table, void *settings, char *const *argv,
+                struct config_origins *ret_origins, struct buf *ret_report, struct err *err);
 void config_free(const struct config_table *table, void *settings);
 
-/* Settings as JSON text {"key": "value", …} and back, for handing them to a child; secrets included. */
+/* Settings as JSON text {"key": "value", …} and back, for handing them to a child; secrets included. Dump: -1
+ * when out->max is too small. Undump: into a zeroed struct, to be freed also on failure; ranges are not
+ * checked again; ERR_INVALID. */
 int config_dump(const struct config_table *table, const void *settings, struct buf *out);
-int config_undump(const struct config_table *table, void *settings, const char *json, size_t len, struct err *err);
+int config_undump(const struct config_table *table, void *settings, const char *json, size_t len,
+                  struct err *err);
 
-void config_print_effective(const struct config_table *table, const void *settings, const struct config_origins *origins,
-                            struct buf *out); /* `berthd config`: key = value  # origin */
+void config_print_effective(
+    const struct config_table *table, const void *settings, const struct config_origins *origins,
+    struct buf *out); /* `berthd config`: key = value  # origin; a file in itself but for the secrets */
 void config_print_help(const struct config_table *table, struct buf *out);
 void config_print_example(const struct config_table *table, struct buf *out); /* a commented berth.conf */
 

@@ -81,7 +81,8 @@ void ctx_pump(const struct ctx *ctx) {
 
 int ctx_poll(const struct ctx *ctx, struct pollfd *fds, unsigned n, const char *what, struct err *err) {
     if (n >= CTX_POLL_MAX)
-        return err_set(err, ERR_BUG, 0, "%s: %u descriptors to wait for, at most %d", what, n, CTX_POLL_MAX - 1);
+        return err_set(err, ERR_BUG, 0, "%s: %u descriptors to wait for, at most %d", what, n,
+                       CTX_POLL_MAX - 1);
     for (;;) {
         if (ctx_check(ctx, what, err) < 0)
             return -1;

@@ -23,7 +23,7 @@
 enum ctx_state { CTX_LIVE, CTX_CANCELED, CTX_EXPIRED };
 
 struct ctx_watch {
-    int fd;                       /* polled for POLLIN; -1: none */
+    int fd;                      /* polled for POLLIN; -1: none */
     void (*on_ready)(void *arg); /* must consume what made fd readable */
     void *arg;
 };
@@ -45,7 +45,8 @@ void ctx_cancel(struct ctx *ctx);
 enum ctx_state ctx_state(const struct ctx *ctx);
 /* -1 with ERR_CANCELED or ERR_DEADLINE ("<what>: canceled") when ended, else 0. */
 int ctx_check(const struct ctx *ctx, const char *what, struct err *err);
-/* Milliseconds until the nearest deadline in the chain, rounded up, at most INT_MAX; -1: none. For poll(2). */
+/* Milliseconds until the nearest deadline in the chain, rounded up, at most INT_MAX; -1: none. For poll(2).
+ */
 int ctx_remaining_ms(const struct ctx *ctx);
 /* The nearest deadline in the chain, CLOCK_BOOTTIME, or CTX_NEVER. */
 int64_t ctx_deadline_ns(const struct ctx *ctx);

@@ -54,10 +54,10 @@ int err_wrap(struct err *err, const char *fmt, ...) {
 
 const char *err_kind_name(enum err_kind kind) {
     static const char *const names[] = {
-        [ERR_NONE] = "none",         [ERR_SYS] = "sys",           [ERR_USAGE] = "usage",
-        [ERR_INVALID] = "invalid",   [ERR_CANCELED] = "canceled", [ERR_DEADLINE] = "deadline",
-        [ERR_ENGINE] = "engine",     [ERR_AWAY] = "away",         [ERR_DB] = "db",
-        [ERR_LIMIT] = "limit",       [ERR_BUG] = "bug",
+        [ERR_NONE] = "none",       [ERR_SYS] = "sys",           [ERR_USAGE] = "usage",
+        [ERR_INVALID] = "invalid", [ERR_CANCELED] = "canceled", [ERR_DEADLINE] = "deadline",
+        [ERR_ENGINE] = "engine",   [ERR_AWAY] = "away",         [ERR_DB] = "db",
+        [ERR_LIMIT] = "limit",     [ERR_BUG] = "bug",
     };
     return (unsigned)kind < sizeof names / sizeof *names ? names[kind] : "unknown";
 }

@@ -59,7 +59,8 @@ int file_read(int dirfd, const char *name, size_t max, struct buf *out, struct e
     return 0;
 }
 
-int file_write_atomic(int dirfd, const char *name, const void *bytes, size_t len, mode_t mode, struct err *err) {
+int file_write_atomic(int dirfd, const char *name, const void *bytes, size_t len, mode_t mode,
+                      struct err *err) {
     AUTO_FREE char *temp = mem_printf("%s.new", name);
     AUTO_FD int fd = openat(dirfd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)

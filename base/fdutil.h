@@ -21,7 +21,8 @@ int fd_set_nonblock(int fd, struct err *err);
 /* Reads a whole file below dirfd (AT_FDCWD: the working directory), at most max bytes. */
 int file_read(int dirfd, const char *name, size_t max, struct buf *out, struct err *err);
 /* Writes name via a temporary file, fsync and rename, with this mode whatever the umask. */
-int file_write_atomic(int dirfd, const char *name, const void *bytes, size_t len, mode_t mode, struct err *err);
+int file_write_atomic(int dirfd, const char *name, const void *bytes, size_t len, mode_t mode,
+                      struct err *err);
 /* mkdir -p. */
 int dir_make(const char *path, mode_t mode, struct err *err);
 /* rm -r of one entry below dirfd; does not follow symbolic links; absent is success. */

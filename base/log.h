@@ -1,10 +1,10 @@
 /*
  * log - one JSON line per event on standard error (readable text when that is a terminal).
  *
- * Only main.c files and the files of a role call it; libraries return errors. Messages are constant text, lower
- * case, no full stop; what varies goes into fields: log_info("job ended", LS("job", id), LI("exit_code", n)).
- * One write(2) a line, cut at LOG_LINE_MAX with "trunc":true, so that lines of several processes do not mix.
- * Needs no allocation. errno is preserved.
+ * Only main.c files and the files of a role call it; libraries return errors. Messages are constant text,
+ * lower case, no full stop; what varies goes into fields: log_info("job ended", LS("job", id),
+ * LI("exit_code", n)). One write(2) a line, cut at LOG_LINE_MAX with "trunc":true, so that lines of several
+ * processes do not mix. Needs no allocation. errno is preserved.
  */
 #ifndef BERTH_BASE_LOG_H
 #define BERTH_BASE_LOG_H
@@ -27,7 +27,7 @@ struct log_field {
 
 /* Once per process: its role ("parent", "gateway", …) and, for a runner, its job (NULL: none; copied). */
 void log_init(const char *role, const char *job);
-void log_set_level(enum log_level level); /* default LOG_LEVEL_INFO */
+void log_set_level(enum log_level level);                   /* default LOG_LEVEL_INFO */
 int log_level_parse(const char *name, enum log_level *ret); /* "debug" … "error"; -1: none of these */
 
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
