@@ -30,6 +30,8 @@ enum control_type {
     CONTROL_TYPE_COUNT
 };
 
+enum { CONTROL_CONFIG_WAIT_MS = 30000 }; /* a parent that has not sent `config` by then never will */
+
 struct control {
     enum control_type type;
     json_t *settings;     /* CONFIG; owned */
@@ -44,7 +46,8 @@ struct control {
 int control_send(int fd, const struct control *message, struct err *err);
 /* 1: a message; 0: end of file, the peer is gone; -1: none now (ERR_SYS with EAGAIN) or a message that is wrong. */
 int control_recv(int fd, struct control *ret_message, struct err *err);
-/* Waits for the first message, which must be CONFIG. For a child's start. */
+/* Waits for the first message, which must be CONFIG, up to CONTROL_CONFIG_WAIT_MS. For a child's start. 0, or -1:
+ * ERR_AWAY when the parent is gone, ERR_DEADLINE. */
 int control_recv_config(int fd, struct control *ret_message, struct err *err);
 int control_decode(const char *bytes, size_t len, struct control *ret_message, struct err *err);
 void control_done(struct control *message);

@@ -97,9 +97,11 @@ struct spec_policy {
     int64_t default_start_ms, max_start_ms;
     int64_t default_run_ms, max_run_ms;
     int64_t default_grace_ms, max_grace_ms;
-    const char *allowed_caps; /* comma-separated names that cap_add may ask for beyond the default set; NULL: none */
+    const char *allowed_caps; /* comma-separated names that cap_add may ask for beyond the default set, "ALL": any; NULL: none */
 };
 struct spec_policy spec_policy_builtin(void);
+/* No ceilings, every capability allowed: for a spec that was checked when it came in and is read back. */
+struct spec_policy spec_policy_unlimited(void);
 
 struct spec_fault {
     char *pointer; /* "/limits/memory"; "" is the whole document */
