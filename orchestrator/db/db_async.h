@@ -34,7 +34,7 @@ struct db_pool_settings {
 };
 
 int db_pool_new(sd_event *loop, const struct db_pool_settings *settings, struct db_pool **ret, struct err *err);
-/* Pending callbacks run with ERR_CANCELED. */
+/* Pending callbacks run with ERR_CANCELED and must not ask for more. Not from within a callback. */
 void db_pool_free(struct db_pool *pool);
 bool db_pool_is_up(const struct db_pool *pool);
 const char *db_pool_error(const struct db_pool *pool); /* last reason for being down; "" when up */
