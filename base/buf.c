@@ -1,6 +1,7 @@
 #include "base/buf.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,8 +9,12 @@
 
 enum { BUF_FIRST_BYTES = 256 };
 
+/* Whatever `max` says: what doubling can reach without running over. */
+static const size_t max_bytes = PTRDIFF_MAX / 2;
+
 int buf_reserve(struct buf *b, size_t more) {
-    if (more > b->max || b->len > b->max - more)
+    size_t max = b->max < max_bytes ? b->max : max_bytes;
+    if (more > max || b->len > max - more)
         return -1;
     size_t need = b->len + more + 1;
     if (need <= b->cap)
@@ -17,9 +22,10 @@ int buf_reserve(struct buf *b, size_t more) {
     size_t cap = b->cap ? b->cap : BUF_FIRST_BYTES;
     while (cap < need)
         cap *= 2;
-    if (cap > b->max + 1)
-        cap = b->max + 1;
+    if (cap > max + 1)
+        cap = max + 1;
     b->data = mem_realloc(b->data, cap);
+    b->data[b->len] = '\0';
     b->cap = cap;
     return 0;
 }

@@ -18,7 +18,7 @@ struct buf {
 
 #define BUF(max_) ((struct buf){.max = (max_)})
 
-int buf_reserve(struct buf *b, size_t more);
+int buf_reserve(struct buf *b, size_t more); /* room for so many bytes behind len, and the NUL */
 int buf_add(struct buf *b, const void *bytes, size_t len);
 int buf_adds(struct buf *b, const char *s);
 int buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -11,6 +11,8 @@
 
 #include "base/cleanup.h"
 
+enum { S_PER_DAY = 86400 };
+
 static int64_t clock_ns(clockid_t id) {
     struct timespec ts;
     clock_gettime(id, &ts);
@@ -42,8 +44,8 @@ const char *clock_format_rfc3339(int64_t real_us, char out[CLOCK_RFC3339_MAX]) {
         snprintf(out, CLOCK_RFC3339_MAX, "9999-12-31T23:59:59.999999Z");
         return out;
     }
-    size_t n = strftime(out, CLOCK_RFC3339_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(out + n, CLOCK_RFC3339_MAX - n, ".%06" PRId64 "Z", us);
+    snprintf(out, CLOCK_RFC3339_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%06" PRId64 "Z", tm.tm_year + 1900,
+             tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, us);
     return out;
 }
 
@@ -58,15 +60,17 @@ static int take_digits(const char **p, int n) {
     return value;
 }
 
+/* The digits behind the point, if there is one. -1: none, or more than nine. */
 static int64_t take_fraction_us(const char **p) {
+    enum { DIGITS_MAX = 9 };
+    if (**p != '.')
+        return 0;
+    const char *first = ++*p;
     int64_t us = 0;
     int64_t unit = US_PER_S / 10;
-    while (**p >= '0' && **p <= '9') {
+    for (; **p >= '0' && **p <= '9'; (*p)++, unit /= 10)
         us += (**p - '0') * unit;
-        unit /= 10;
-        (*p)++;
-    }
-    return us;
+    return *p == first || *p - first > DIGITS_MAX ? -1 : us;
 }
 
 static int take_offset_s(const char **p, int64_t *ret_s) {
@@ -120,19 +124,21 @@ int clock_parse_rfc3339(const char *text, int64_t *ret_real_us, struct err *err)
     struct tm tm;
     if (take_date_time(&p, &tm) < 0)
         return err_set(err, ERR_INVALID, 0, "not a time: %s", remedy);
-    int month_day = tm.tm_mday;
-    int64_t us = 0;
-    if (*p == '.') {
-        p++;
-        us = take_fraction_us(&p);
-    }
+    int64_t us = take_fraction_us(&p);
+    if (us < 0)
+        return err_set(err, ERR_INVALID, 0, "not a time, a fraction has 1 to 9 digits: %s", remedy);
     int64_t offset_s = 0;
     if (take_offset_s(&p, &offset_s) < 0 || *p)
         return err_set(err, ERR_INVALID, 0, "not a time, the offset is wrong or missing: %s", remedy);
-    int64_t s = (int64_t)timegm(&tm);
-    if (tm.tm_mday != month_day && tm.tm_sec != 60)
+    int leap = tm.tm_sec == 60;
+    int month_day = tm.tm_mday;
+    tm.tm_sec -= leap;
+    int64_t s = (int64_t)timegm(&tm) + leap - offset_s;
+    if (tm.tm_mday != month_day)
         return err_set(err, ERR_INVALID, 0, "no such day in that month: %s", remedy);
-    *ret_real_us = (s - offset_s) * US_PER_S + us;
+    if (leap && s % S_PER_DAY != 0)
+        return err_set(err, ERR_INVALID, 0, "a leap second is only at the end of a day: %s", remedy);
+    *ret_real_us = s * US_PER_S + us;
     return 0;
 }
 
@@ -144,6 +150,8 @@ int clock_boot_id(char out[CLOCK_BOOT_ID_MAX], struct err *err) {
     ssize_t n = read(fd, out, CLOCK_BOOT_ID_MAX - 1);
     if (n < 0)
         return err_sys(err, "read %s", path);
+    if (n == 0)
+        return err_set(err, ERR_INVALID, 0, "%s is empty", path);
     out[n] = '\0';
     out[strcspn(out, "\n")] = '\0';
     return 0;

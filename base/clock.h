@@ -26,7 +26,8 @@ int64_t clock_real_us(void); /* since 1970-01-01T00:00:00Z */
 /* "2026-11-22T01:02:03.456789Z" (RFC 3339, UTC, microseconds); returns `out`. */
 const char *clock_format_rfc3339(int64_t real_us, char out[CLOCK_RFC3339_MAX]);
 
-/* RFC 3339 with any offset and up to nine digits of fraction. ERR_INVALID names what is wrong. */
+/* RFC 3339 from 1970 on, with any offset and up to nine digits of fraction (cut to microseconds); a leap
+ * second is the first second of the next day. ERR_INVALID names what is wrong. */
 int clock_parse_rfc3339(const char *text, int64_t *ret_real_us, struct err *err);
 
 /* /proc/sys/kernel/random/boot_id without the newline. */

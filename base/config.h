@@ -31,6 +31,7 @@ enum config_type {
     CONFIG_INT,      /* int64_t */
     CONFIG_DURATION, /* int64_t, milliseconds */
     CONFIG_SIZE,     /* int64_t, bytes */
+    CONFIG_MILLI,    /* int64_t, thousandths; written as a decimal number, "1.5" */
     CONFIG_BOOL,     /* bool; on/off, true/false, yes/no, 1/0 */
 };
 
@@ -41,9 +42,10 @@ struct config_entry {
     const char *env; /* "BERTH_POLL_INTERVAL"; entries like DOCKER_HOST name their own */
     enum config_type type;
     size_t offset;
-    const char *def;  /* as one would write it; NULL: unset */
-    int64_t min, max; /* INT, DURATION (ms), SIZE (bytes); both 0: any that is not negative */
-    bool secret;      /* shown as ***; has a _FILE twin */
+    const char *def; /* as one would write it; NULL: unset */
+    int64_t min,
+        max;     /* INT, DURATION (ms), SIZE (bytes), MILLI (thousandths); both 0: any that is not negative */
+    bool secret; /* shown as ***; has a _FILE twin */
     bool reloadable;  /* taken over on HUP */
     const char *help; /* one sentence */
 };

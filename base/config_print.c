@@ -10,11 +10,9 @@ static const char *const origin_names[] = {[CONFIG_DEFAULT] = "default",
                                            [CONFIG_FILE] = "file",
                                            [CONFIG_ENV] = "environment",
                                            [CONFIG_ARGV] = "command line"};
-static const char *const type_words[] = {[CONFIG_STRING] = "TEXT",
-                                         [CONFIG_INT] = "N",
-                                         [CONFIG_DURATION] = "DURATION",
-                                         [CONFIG_SIZE] = "SIZE",
-                                         [CONFIG_BOOL] = "on|off"};
+static const char *const type_words[] = {
+    [CONFIG_STRING] = "TEXT", [CONFIG_INT] = "N",        [CONFIG_DURATION] = "DURATION",
+    [CONFIG_SIZE] = "SIZE",   [CONFIG_MILLI] = "NUMBER", [CONFIG_BOOL] = "on|off"};
 
 void config_free(const struct config_table *table, void *settings) {
     for (size_t i = 0; i < table->count; i++) {

@@ -30,27 +30,29 @@ const struct config_entry *config_find(const struct config_table *table, const c
     return NULL;
 }
 
-const char *config_range(const struct config_entry *entry, char out[CONFIG_RANGE_MAX]) {
-    char min[UNITS_TEXT_MAX], max[UNITS_TEXT_MAX];
-    out[0] = '\0';
-    if (entry->min == 0 && entry->max == 0)
-        return out;
-    switch (entry->type) {
-    case CONFIG_INT:
-        snprintf(out, CONFIG_RANGE_MAX, "from %" PRId64 " to %" PRId64, entry->min, entry->max);
-        break;
+static const char *format_number(enum config_type type, int64_t number, char out[UNITS_TEXT_MAX]) {
+    switch (type) {
     case CONFIG_DURATION:
-        snprintf(out, CONFIG_RANGE_MAX, "from %s to %s", units_format_duration(entry->min, min),
-                 units_format_duration(entry->max, max));
-        break;
+        return units_format_duration(number, out);
     case CONFIG_SIZE:
-        snprintf(out, CONFIG_RANGE_MAX, "from %s to %s", units_format_size(entry->min, min),
-                 units_format_size(entry->max, max));
-        break;
+        return units_format_size(number, out);
+    case CONFIG_MILLI:
+        return units_format_milli(number, out);
+    case CONFIG_INT:
     case CONFIG_STRING:
     case CONFIG_BOOL:
         break;
     }
+    snprintf(out, UNITS_TEXT_MAX, "%" PRId64, number);
+    return out;
+}
+
+const char *config_range(const struct config_entry *entry, char out[CONFIG_RANGE_MAX]) {
+    char min[UNITS_TEXT_MAX], max[UNITS_TEXT_MAX];
+    out[0] = '\0';
+    if (entry->type != CONFIG_STRING && entry->type != CONFIG_BOOL && (entry->min || entry->max))
+        snprintf(out, CONFIG_RANGE_MAX, "from %s to %s", format_number(entry->type, entry->min, min),
+                 format_number(entry->type, entry->max, max));
     return out;
 }
 
@@ -76,9 +78,19 @@ static int parse_bool(const char *text, bool *ret, struct err *err) {
 }
 
 static int parse_number(enum config_type type, const char *text, int64_t *ret, struct err *err) {
-    if (type == CONFIG_DURATION)
+    switch (type) {
+    case CONFIG_DURATION:
         return units_parse_duration_ms(text, ret, err);
-    return type == CONFIG_SIZE ? units_parse_size_bytes(text, ret, err) : parse_int(text, ret, err);
+    case CONFIG_SIZE:
+        return units_parse_size_bytes(text, ret, err);
+    case CONFIG_MILLI:
+        return units_parse_milli(text, ret, err);
+    case CONFIG_INT:
+    case CONFIG_STRING:
+    case CONFIG_BOOL:
+        break;
+    }
+    return parse_int(text, ret, err);
 }
 
 int config_set(const struct config_entry *entry, void *settings, const char *text, bool check_range,
@@ -107,30 +119,15 @@ int config_set(const struct config_entry *entry, void *settings, const char *tex
 
 bool config_text(const struct config_entry *entry, const void *settings, struct buf *out) {
     const char *at = (const char *)settings + entry->offset;
-    char text[UNITS_TEXT_MAX];
-    const char *string = NULL;
-    int64_t number = 0;
-    switch (entry->type) {
-    case CONFIG_STRING:
-        string = *(char *const *)(const void *)at;
+    if (entry->type == CONFIG_STRING) {
+        const char *string = *(char *const *)(const void *)at;
         return string && buf_adds(out, string) == 0;
-    case CONFIG_BOOL:
-        return buf_adds(out, *(const bool *)at ? "on" : "off") == 0;
-    case CONFIG_INT:
-    case CONFIG_DURATION:
-    case CONFIG_SIZE:
-        break;
     }
-    number = *(const int64_t *)(const void *)at;
-    if (!number && !entry->def)
-        return false;
-    if (entry->type == CONFIG_INT)
-        snprintf(text, sizeof text, "%" PRId64, number);
-    else if (entry->type == CONFIG_DURATION)
-        units_format_duration(number, text);
-    else
-        units_format_size(number, text);
-    return buf_adds(out, text) == 0;
+    if (entry->type == CONFIG_BOOL)
+        return buf_adds(out, *(const bool *)at ? "on" : "off") == 0;
+    char text[UNITS_TEXT_MAX];
+    int64_t number = *(const int64_t *)(const void *)at;
+    return (number || entry->def) && buf_adds(out, format_number(entry->type, number, text)) == 0;
 }
 
 /* Wagner and Fischer, with one row; longer names than this differ too much to be worth a proposal. */

@@ -23,6 +23,8 @@ void ctx_deadline_at(struct ctx *ctx, int64_t boot_ns) {
 
 void ctx_deadline_in(struct ctx *ctx, int64_t ms) {
     int64_t now = clock_boot_ns();
+    if (ms < 0)
+        ms = 0;
     ctx_deadline_at(ctx, ms > (CTX_NEVER - now) / NS_PER_MS ? CTX_NEVER : now + ms * NS_PER_MS);
 }
 
@@ -65,7 +67,7 @@ int ctx_remaining_ms(const struct ctx *ctx) {
     int64_t left = deadline - clock_boot_ns();
     if (left <= 0)
         return 0;
-    int64_t ms = (left + NS_PER_MS - 1) / NS_PER_MS;
+    int64_t ms = (left - 1) / NS_PER_MS + 1;
     return ms > INT_MAX ? INT_MAX : (int)ms;
 }
 

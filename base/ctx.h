@@ -39,7 +39,7 @@ struct ctx ctx_root(struct ctx_watch *watch);
 struct ctx ctx_child(const struct ctx *parent);
 /* The nearer of the deadline that is there and this one. */
 void ctx_deadline_at(struct ctx *ctx, int64_t boot_ns);
-void ctx_deadline_in(struct ctx *ctx, int64_t ms);
+void ctx_deadline_in(struct ctx *ctx, int64_t ms); /* from now; a negative one is now */
 void ctx_cancel(struct ctx *ctx);
 
 enum ctx_state ctx_state(const struct ctx *ctx);

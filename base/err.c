@@ -5,16 +5,45 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
+/* A text that was cut may end within a character; what reads it later (JSON) takes whole ones only. */
+static void drop_half_char(char *text) {
+    size_t len = strlen(text);
+    size_t start = len;
+    while (start && ((unsigned char)text[start - 1] & 0xc0) == 0x80)
+        start--;
+    if (start && !utf8_char_len(text + start - 1, len - start + 1))
+        text[start - 1] = '\0';
+}
+
 int err_set(struct err *err, enum err_kind kind, int code, const char *fmt, ...) {
     if (!err)
         return -1;
-    err->kind = kind;
-    err->code = code;
+    char text[ERR_TEXT_MAX]; /* an argument may be the text that is replaced */
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(err->text, sizeof err->text, fmt, ap);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    if (n >= (int)sizeof text)
+        drop_half_char(text);
+    err->kind = kind;
+    err->code = code;
+    memcpy(err->text, text, sizeof text);
     return -1;
+}
+
+/* The cause matters most to whoever reads this: when both do not fit, the context is cut. */
+static void join(struct err *err, char context[ERR_TEXT_MAX], const char *cause) {
+    size_t taken = strlen(cause) + sizeof ": ";
+    size_t room = taken < sizeof err->text ? sizeof err->text - taken : 0;
+    if (strlen(context) >= room) {
+        context[room] = '\0';
+        drop_half_char(context);
+    }
+    int n = snprintf(err->text, sizeof err->text, "%s%s%s", context, *context ? ": " : "", cause);
+    if (n >= (int)sizeof err->text)
+        drop_half_char(err->text);
 }
 
 int err_sys(struct err *err, const char *fmt, ...) {
@@ -30,8 +59,7 @@ int err_sys(struct err *err, const char *fmt, ...) {
     const char *text = strerror_r(code, reason, sizeof reason);
     err->kind = ERR_SYS;
     err->code = code;
-    if (snprintf(err->text, sizeof err->text, "%s: %s", what, text) < 0)
-        err->text[0] = '\0';
+    join(err, what, text);
     return -1;
 }
 
@@ -45,10 +73,7 @@ int err_wrap(struct err *err, const char *fmt, ...) {
     va_end(ap);
     char cause[ERR_TEXT_MAX];
     memcpy(cause, err->text, sizeof cause);
-    /* The cause matters most to whoever reads this: when both do not fit, the context is cut. */
-    int room = (int)sizeof err->text - (int)strlen(cause) - 3;
-    if (snprintf(err->text, sizeof err->text, "%.*s: %s", room > 0 ? room : 0, context, cause) < 0)
-        err->text[0] = '\0';
+    join(err, context, cause);
     return -1;
 }
 

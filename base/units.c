@@ -115,6 +115,27 @@ int units_parse_size_bytes(const char *text, int64_t *ret_bytes, struct err *err
     return 0;
 }
 
+int units_parse_milli(const char *text, int64_t *ret_milli, struct err *err) {
+    const char *p = text;
+    struct number n;
+    int64_t sum = 0;
+    if (take_number(&p, &n) < 0 || *p || add_scaled(n, 1000, &sum) < 0)
+        return err_set(err, ERR_INVALID, 0, "write a number like 2 or 1.5");
+    *ret_milli = sum;
+    return 0;
+}
+
+const char *units_format_milli(int64_t milli, char out[UNITS_TEXT_MAX]) {
+    uint64_t n = milli < 0 ? -(uint64_t)milli : (uint64_t)milli;
+    int len =
+        snprintf(out, UNITS_TEXT_MAX, "%s%" PRIu64 ".%03" PRIu64, milli < 0 ? "-" : "", n / 1000, n % 1000);
+    while (out[len - 1] == '0')
+        out[--len] = '\0';
+    if (out[len - 1] == '.')
+        out[--len] = '\0';
+    return out;
+}
+
 const char *units_format_duration(int64_t ms, char out[UNITS_TEXT_MAX]) {
     uint64_t left = ms < 0 ? -(uint64_t)ms : (uint64_t)ms;
     size_t len = 0;

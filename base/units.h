@@ -19,6 +19,9 @@ enum { UNITS_TEXT_MAX = 32 };
 
 int units_parse_duration_ms(const char *text, int64_t *ret_ms, struct err *err);
 int units_parse_size_bytes(const char *text, int64_t *ret_bytes, struct err *err);
+/* A decimal number in thousandths: "1.5" is 1500. For CPUs. */
+int units_parse_milli(const char *text, int64_t *ret_milli, struct err *err);
+const char *units_format_milli(int64_t milli, char out[UNITS_TEXT_MAX]);
 /* Text that parses back to the same value, largest units first: "1h30m", "250ms", "512m", "0s". Returns out.
  * (A negative duration gets a sign, for messages.) */
 const char *units_format_duration(int64_t ms, char out[UNITS_TEXT_MAX]);
