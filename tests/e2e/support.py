@@ -1,0 +1,264 @@
+"""A real Berth for tests: a throw-away PostgreSQL, berthd with a state directory of its own, the real engine."""
+import base64
+import contextlib
+import glob
+import json
+import os
+import pathlib
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("BERTH_BUILD", ROOT / "build" / "asan"))
+IMAGE = os.environ.get("BERTH_TEST_IMAGE", "berth-test-busybox")
+PG_BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
+TERMINAL = {"succeeded", "failed", "errored", "timed_out", "canceled"}
+# Nothing here depends on speed; this only ends a test whose event never comes.
+PATIENCE_S = 90
+
+
+def wait_until(question, what, seconds=PATIENCE_S, every=0.05):
+    """Asks until the answer is true, and returns it."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {seconds} s in vain: {what}")
+        time.sleep(every)
+
+
+def docker(*args, check=True, **kwargs):
+    done = subprocess.run(["docker", *args], capture_output=True, text=True, timeout=120, **kwargs)
+    if check and done.returncode != 0:
+        raise AssertionError(f"docker {' '.join(args)}: {done.stderr}")
+    return done.stdout.strip()
+
+
+class Postgres:
+    """A cluster of its own on a Unix socket."""
+
+    def __init__(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="berth-pg-", dir="/tmp"))
+        os.chmod(self.dir, 0o755)
+        self.data, self.socket = self.dir / "data", self.dir / "s"
+        for d in (self.data, self.socket):
+            d.mkdir()
+            shutil.chown(d, "postgres", "postgres")
+        self.command("initdb", "-D", self.data, "-U", "berth", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as conf:
+            conf.write(f"listen_addresses = ''\nunix_socket_directories = '{self.socket}'\nfsync = off\n")
+        self.start()
+        self.databases = 0
+
+    def command(self, program, *args):
+        done = subprocess.run(["runuser", "-u", "postgres", "--", str(PG_BIN / program), *map(str, args)],
+                              capture_output=True, text=True, timeout=120, cwd="/")
+        assert done.returncode == 0, done.stderr + done.stdout
+
+    def start(self):
+        self.command("pg_ctl", "-D", self.data, "-l", self.data / "log", "-w", "start")
+
+    def stop(self, mode="fast"):
+        self.command("pg_ctl", "-D", self.data, "-m", mode, "-w", "stop")
+
+    def sql(self, statement, database="postgres"):
+        done = subprocess.run([str(PG_BIN / "psql"), "-h", str(self.socket), "-U", "berth", "-d", database, "-qtAX",
+                               "-v", "ON_ERROR_STOP=1", "-c", statement], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def new_database(self):
+        self.databases += 1
+        name = f"berth{self.databases}"
+        self.sql(f"create database {name}")
+        return name
+
+    def url(self, database):
+        return f"host={self.socket} user=berth dbname={database}"
+
+    def destroy(self):
+        with contextlib.suppress(AssertionError):
+            self.stop("immediate")
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class HttpError(Exception):
+    def __init__(self, status, body, headers):
+        super().__init__(f"{status}: {body[:2000]!r}")
+        self.status, self.body, self.headers = status, body, headers
+
+    @property
+    def problem(self):
+        return json.loads(self.body)
+
+
+class Berth:
+    """berthd as an operator runs it, and the ways to talk to it."""
+
+    def __init__(self, postgres, **settings):
+        self.postgres = postgres
+        self.database = postgres.new_database()
+        self.state = pathlib.Path(tempfile.mkdtemp(prefix="berth-state-", dir="/var/tmp"))
+        self.instance = "test-" + secrets.token_hex(4)
+        self.token = "berth_" + secrets.token_urlsafe(24)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.settings = {"BERTH_POLL_INTERVAL": "1s", **settings}
+        self.process = None
+        self.log_path = self.state / "berthd.log"
+        self.start()
+
+    def environment(self):
+        keep = {k: v for k, v in os.environ.items() if not k.startswith("BERTH_")}
+        sanitizer = f"log_path={self.state}/sanitizer:handle_abort=1:detect_leaks=1"
+        return {**keep, "BERTH_DATABASE_URL": self.postgres.url(self.database), "BERTH_LISTEN": f"127.0.0.1:{self.port}",
+                "BERTH_STATE_DIR": str(self.state), "BERTH_INSTANCE": self.instance, "BERTH_ADMIN_TOKEN": self.token,
+                "ASAN_OPTIONS": sanitizer, "UBSAN_OPTIONS": f"log_path={self.state}/sanitizer:print_stacktrace=1",
+                **self.settings}
+
+    def start(self, wait=True):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen([str(BUILD / "orchestrator" / "berthd"), "run"], env=self.environment(),
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        if wait:
+            wait_until(self.ready, f"berthd is ready:\n{self.log()[-3000:]}")
+
+    def ready(self):
+        assert self.process.poll() is None, f"berthd ended with {self.process.returncode}:\n{self.log()[-3000:]}"
+        with contextlib.suppress(HttpError, OSError):
+            return self.get("/readyz")
+        return None
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def log_lines(self):
+        lines = []
+        for line in self.log().splitlines():
+            with contextlib.suppress(ValueError):
+                lines.append(json.loads(line))
+        return lines
+
+    def children(self):
+        """{role: pid} of the live children, from /proc."""
+        found = {}
+        for stat in glob.glob("/proc/[0-9]*/stat"):
+            with contextlib.suppress(OSError, IndexError):
+                text = pathlib.Path(stat).read_text()
+                if int(text.rsplit(")", 1)[1].split()[1]) != self.process.pid or text.rsplit(")", 1)[1].split()[0] == "Z":
+                    continue
+                words = pathlib.Path(stat).with_name("cmdline").read_bytes().split(b"\0")
+                role = "runner" if b"berth-runner" in words[0] else words[1].decode()
+                found.setdefault(role, []).append(int(pathlib.Path(stat).parent.name))
+        return found
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait(PATIENCE_S)
+        return self.process.returncode
+
+    def destroy(self):
+        self.stop(signal.SIGQUIT)
+        reports = sorted(glob.glob(f"{self.state}/sanitizer*"))
+        texts = [pathlib.Path(r).read_text(errors="replace")[:6000] for r in reports]
+        left = self.on_engine()
+        for container in docker("ps", "-aq", "--filter", f"label=io.berth.instance={self.instance}").split():
+            docker("rm", "-f", container, check=False)
+        for network in docker("network", "ls", "-q", "--filter", f"label=io.berth.instance={self.instance}").split():
+            docker("network", "rm", network, check=False)
+        self.postgres.sql(f"drop database {self.database} with (force)")
+        tail = self.log()[-2000:]
+        shutil.rmtree(self.state, ignore_errors=True)
+        assert not texts, "sanitizer reports:\n" + "\n".join(texts)
+        assert not left, f"left on the engine: {left}\n{tail}"
+
+    # -- the engine's view
+
+    def on_engine(self):
+        """Names of containers of this instance that exist in any state."""
+        names = docker("ps", "-a", "--filter", f"label=io.berth.instance={self.instance}", "--format", "{{.Names}}")
+        return names.split()
+
+    def cluster(self):
+        return self.sql("select id from berth.cluster")
+
+    # -- the API
+
+    def request(self, method, path, body=None, headers=None, token=True, timeout=PATIENCE_S):
+        data = None
+        headers = dict(headers or {})
+        if body is not None:
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            headers.setdefault("Content-Type", "application/json")
+        if token:
+            headers.setdefault("Authorization", f"Bearer {self.token if token is True else token}")
+        request = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
+                return answer.status, answer.headers, answer.read()
+        except urllib.error.HTTPError as e:
+            raise HttpError(e.code, e.read(), e.headers) from None
+
+    def get(self, path, **kwargs):
+        return json.loads(self.request("GET", path, **kwargs)[2])
+
+    def submit(self, *command, **spec):
+        if command:
+            spec["command"] = list(command)
+        spec.setdefault("image", IMAGE)
+        return json.loads(self.request("POST", "/v1/jobs", spec)[2])["id"]
+
+    def script(self, text, **spec):
+        return self.submit(script=text, **spec)
+
+    def job(self, job):
+        return self.get(f"/v1/jobs/{job}")
+
+    def wait(self, job):
+        """The job when it has ended."""
+        def ended():
+            view = self.get(f"/v1/jobs/{job}?wait=10s")
+            return view if view["status"] in TERMINAL else None
+        return wait_until(ended, f"job {job} ends: {self.log()[-1500:]}")
+
+    def run(self, text, **spec):
+        return self.wait(self.script(text, **spec))
+
+    def output(self, job, query=""):
+        return self.request("GET", f"/v1/jobs/{job}/logs{query}")[2]
+
+    def messages(self, job, query=""):
+        body = self.request("GET", f"/v1/jobs/{job}/logs{query}", headers={"Accept": "application/x-ndjson"})[2]
+        return [json.loads(line) for line in body.splitlines()]
+
+    def cancel(self, job, force=False):
+        return self.request("POST", f"/v1/jobs/{job}/cancel", {"force": force})[0]
+
+    def sql(self, statement):
+        return self.postgres.sql(statement, self.database)
+
+    def client(self, *args, **kwargs):
+        """The command line client, as a person would call it."""
+        env = {**self.environment(), "BERTH_URL": self.url, "BERTH_TOKEN": self.token, **kwargs.pop("env", {})}
+        kwargs.setdefault("timeout", PATIENCE_S)
+        return subprocess.run([str(BUILD / "client" / "berth"), *args], env=env, capture_output=True, **kwargs)
+
+
+def message_bytes(message):
+    return base64.b64decode(message["base64"]) if "base64" in message else message["text"].encode()

@@ -1,0 +1,39 @@
+"""A run deadline is kept, politely first."""
+import time
+
+
+def ended_by_deadline(berth, script):
+    job = berth.script(script, deadlines={"run": "2s"}, stop={"grace": "2s"})
+    view = berth.wait(job)
+    assert (view["status"], view["reason"]) == ("timed_out", "run_deadline"), view
+    assert berth.on_engine() == []
+    return view
+
+
+def seconds(view):
+    parse = lambda text: time.mktime(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) + float("0" + text[19:-1])
+    return parse(view["finished_at"]) - parse(view["started_at"])
+
+
+def test_last_words_are_in_the_log(berth):
+    view = ended_by_deadline(berth, "trap 'echo last words; exit 0' TERM; echo first; sleep 600 & wait")
+    assert berth.output(view["id"]) == b"first\nlast words\n"
+    assert "2s" in view["message"]
+    assert seconds(view) < 5
+
+
+def test_who_ignores_term_is_killed_after_the_grace(berth):
+    view = ended_by_deadline(berth, "trap '' TERM; echo deaf; while :; do sleep 1; done")
+    assert berth.output(view["id"]) == b"deaf\n"
+    # 2 s to the deadline, 2 s of grace, and what the engine takes to kill.
+    assert 4 <= seconds(view) < 10
+
+
+def test_queue_deadline(new_berth):
+    berth = new_berth(BERTH_SLOTS="1")
+    first = berth.script("sleep 600")
+    late = berth.script("echo never", deadlines={"queue": "1s"})
+    view = berth.wait(late)
+    assert (view["status"], view["reason"]) == ("timed_out", "queue_deadline"), view
+    berth.cancel(first, force=True)
+    berth.wait(first)

@@ -1,0 +1,41 @@
+"""kill -9 of the helpers under running jobs costs nothing."""
+import os
+import signal
+
+import pytest
+
+from support import wait_until
+
+LINES = 60
+
+
+@pytest.mark.parametrize("role", ["gateway", "scribe", "reaper"])
+def test_ten_jobs_survive_the_death_of(new_berth, role):
+    berth = new_berth(BERTH_SLOTS="10")
+    jobs = [berth.script(f"i=0; while [ $i -lt {LINES} ]; do echo job {n} line $i; i=$((i+1)); sleep 0.1; done; exit {n}")
+            for n in range(10)]
+    wait_until(lambda: all(berth.output(job) for job in jobs), "all ten write")
+    for _ in range(3):
+        [victim] = wait_until(lambda: berth.children().get(role), f"there is a {role}")
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: berth.children().get(role, [victim]) not in ([victim], []), f"another {role} is started")
+        wait_until(berth.ready, "Berth answers again")
+    for n, job in enumerate(jobs):
+        view = berth.wait(job)
+        assert (view["status"], view["exit_code"], view["attempt"]) == ("succeeded" if n == 0 else "failed", n, 1), view
+        assert berth.output(job) == b"".join(b"job %d line %d\n" % (n, i) for i in range(LINES))
+        assert view["log"]["complete"] is True
+    obituaries = [line for line in berth.log_lines() if "signal" in line and line.get("role") == role]
+    assert len(obituaries) >= 3, "every death has its line"
+
+
+def test_a_restarted_berthd_takes_up_what_runs(new_berth):
+    berth = new_berth(BERTH_DRAIN_TIMEOUT="0s")
+    job = berth.script("echo before; sleep 4; echo after; exit 6")
+    wait_until(lambda: berth.output(job) == b"before\n", "it runs")
+    assert berth.stop(signal.SIGTERM) == 0
+    assert len(berth.on_engine()) == 1, "the container goes on"
+    berth.start()
+    view = berth.wait(job)
+    assert (view["status"], view["exit_code"], view["attempt"]) == ("failed", 6, 1), view
+    assert berth.output(job) == b"before\nafter\n"

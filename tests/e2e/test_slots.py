@@ -1,0 +1,56 @@
+"""Many jobs, few slots."""
+import json
+import subprocess
+
+
+def test_forty_jobs_on_four_slots(new_berth):
+    berth = new_berth(BERTH_SLOTS="4")
+    events = subprocess.Popen(["docker", "events", "--filter", f"label=io.berth.instance={berth.instance}",
+                               "--filter", "type=container", "--format", "{{json .}}"], stdout=subprocess.PIPE, text=True)
+    try:
+        jobs = [berth.script(f"echo {i}; sleep 0.2") for i in range(40)]
+        views = [berth.wait(job) for job in jobs]
+    finally:
+        events.terminate()
+        seen = [json.loads(line) for line in events.communicate()[0].splitlines()]
+    assert [v["status"] for v in views] == ["succeeded"] * 40
+    assert [v["attempt"] for v in views] == [1] * 40
+    assert [berth.output(job) for job in jobs] == [b"%d\n" % i for i in range(40)]
+    assert berth.sql("select count(*) from berth.attempts") == "40"
+    alive, most, starts = set(), 0, []
+    for e in seen:
+        job = e["Actor"]["Attributes"].get("io.berth.job")
+        if e["Actor"]["Attributes"].get("io.berth.role") != "main":
+            continue
+        if e["Action"] == "create":
+            alive.add(e["Actor"]["ID"])
+        if e["Action"] == "start":
+            starts.append(job)
+        if e["Action"] == "destroy":
+            alive.discard(e["Actor"]["ID"])
+        most = max(most, len(alive))
+    assert sorted(starts) == sorted(jobs), "each exactly once"
+    assert most == 4, "all slots used, never more"
+    assert berth.on_engine() == []
+
+
+def test_memory_is_summed(new_berth):
+    berth = new_berth(BERTH_SLOTS="8", BERTH_MEMORY="256m", BERTH_DEFAULT_MEMORY="128m")
+    jobs = [berth.script("sleep 1") for _ in range(6)]
+    views = [berth.wait(job) for job in jobs]
+    assert {v["status"] for v in views} == {"succeeded"}
+    spans = berth.sql("select extract(epoch from claimed_at), extract(epoch from cleaned_at) from berth.attempts").splitlines()
+    spans = [tuple(map(float, s.split("|"))) for s in spans]
+    assert max(sum(a <= at < b for a, b in spans) for at, _ in spans) <= 2
+
+
+def test_priority_and_age(new_berth):
+    berth = new_berth(BERTH_SLOTS="1")
+    gate = berth.script("sleep 2")
+    low = berth.script("true", priority=-5)
+    first, second = berth.script("true"), berth.script("true")
+    high = berth.script("true", priority=5)
+    for job in (gate, low, first, second, high):
+        assert berth.wait(job)["status"] == "succeeded"
+    order = berth.sql("select job_id from berth.attempts order by claimed_at, id").splitlines()
+    assert order == [gate, high, first, second, low]
