@@ -1,0 +1,94 @@
+"""The command line, as people and pipelines use it."""
+import json
+import re
+import signal
+import subprocess
+
+import pytest
+
+from support import BUILD, IMAGE, wait_until
+
+
+def test_run_streams_and_exits_with_the_jobs_code(berth):
+    done = berth.client("run", IMAGE, "sh", "-c", "echo to stdout; echo to stderr >&2; exit 9")
+    assert (done.returncode, done.stdout) == (9, b"to stdout\n"), done.stderr
+    assert b"to stderr\n" in done.stderr
+
+
+def test_flags_as_of_docker_run(berth):
+    done = berth.client("run", "-e", "A=1", "--env", "B=2", "-w", "/tmp", "-u", "1000", "--memory", "64m", "--cpus", "0.5", "--pids-limit", "40",
+                        "--label", "x=y", "--name", "flags", "--entrypoint", "/bin/sh", IMAGE, "-c", "echo $A$B; pwd; id -u; cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null")
+    assert (done.returncode, done.stdout.split()) == (0, [b"12", b"/tmp", b"1000", b"40"]), done.stderr
+    [job] = berth.get("/v1/jobs?name=flags")["items"]
+    assert job["labels"] == {"x": "y"}
+
+
+@pytest.mark.parametrize("spec, status", [
+    ({"script": "exit 0"}, 0), ({"script": "exit 3"}, 3), ({"script": "sleep 600", "deadlines": {"run": "1s"}}, 124),
+    ({"command": ["/nope"]}, 127), ({"image": "127.0.0.1:9/x:y"}, 125)])
+def test_exit_statuses(berth, spec, status):
+    done = berth.client("submit", "-f", "-", input=json.dumps({"image": IMAGE, **spec}).encode())
+    assert done.returncode == 0, done.stderr
+    job = done.stdout.decode().strip()
+    assert berth.client("wait", job).returncode == status
+
+
+def test_detached_ps_inspect_cancel(berth):
+    job = berth.client("run", "-d", "--name", "detached", IMAGE, "sleep", "600").stdout.decode().strip()
+    assert re.fullmatch("[0-9a-f-]{36}", job)
+    wait_until(lambda: berth.job(job)["status"] == "running", "it runs")
+    listing = berth.client("ps").stdout.decode()
+    assert job[:8] in listing and "running" in listing and "detached" in listing
+    view = json.loads(berth.client("inspect", job).stdout)
+    assert (view[0] if isinstance(view, list) else view)["id"] == job
+    assert berth.client("cancel", "--force", job).returncode == 0
+    assert berth.client("wait", job).returncode == 130
+    assert job not in berth.client("ps", "-o", "name").stdout.decode()
+    assert job in berth.client("ps", "-a", "-o", "name").stdout.decode()
+
+
+def test_a_unique_prefix_names_a_job(berth):
+    job = berth.run("echo by prefix")["id"]
+    assert berth.client("logs", job[:-2]).stdout == b"by prefix\n"
+
+
+@pytest.mark.parametrize("args, status, words", [
+    (["frobnicate"], 2, [b"frobnicate"]),
+    (["run"], 2, [b"IMAGE"]),
+    (["run", "--memory", "lots", IMAGE], 125, [b"memory"]),
+    (["logs", "01890000-0000-7000-8000-000000000000"], 125, [b"01890000"]),
+])
+def test_wrong_usage(berth, args, status, words):
+    done = berth.client(*args)
+    assert done.returncode in (status, 2), (done.returncode, done.stderr)
+    for word in words:
+        assert word in done.stderr
+
+
+def test_no_server_and_wrong_token(berth):
+    done = berth.client("ps", env={"BERTH_URL": "http://127.0.0.1:9"})
+    assert done.returncode == 125 and b"127.0.0.1:9" in done.stderr
+    done = berth.client("ps", env={"BERTH_TOKEN": "wrong"})
+    assert done.returncode == 125 and b"BERTH_TOKEN" in done.stderr
+
+
+def test_ctrl_c_cancels(berth):
+    env = {**berth.environment(), "BERTH_URL": berth.url, "BERTH_TOKEN": berth.token}
+    client = subprocess.Popen([str(BUILD / "client" / "berth"), "run", "--name", "interrupted", IMAGE, "sh", "-c", "trap 'echo bye; exit 0' TERM; echo up; sleep 600 & wait"],
+                              env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert client.stdout.readline() == b"up\n"
+    client.send_signal(signal.SIGINT)
+    out, err = client.communicate(timeout=60)
+    assert (client.returncode, out) == (130, b"bye\n"), err
+
+
+def test_a_restarted_gateway_costs_the_viewer_nothing(berth):
+    import os
+    job = berth.script("i=0; while [ $i -lt 30 ]; do echo line $i; i=$((i+1)); sleep 0.1; done")
+    env = {**berth.environment(), "BERTH_URL": berth.url, "BERTH_TOKEN": berth.token}
+    viewer = subprocess.Popen([str(BUILD / "client" / "berth"), "logs", "-f", job], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    first = viewer.stdout.readline()
+    os.kill(berth.children()["gateway"][0], signal.SIGKILL)
+    rest, err = viewer.communicate(timeout=90)
+    assert first + rest == b"".join(b"line %d\n" % i for i in range(30)), err
+    assert viewer.returncode == 0, err
