@@ -44,8 +44,11 @@ const char *clock_format_rfc3339(int64_t real_us, char out[CLOCK_RFC3339_MAX]) {
         snprintf(out, CLOCK_RFC3339_MAX, "9999-12-31T23:59:59.999999Z");
         return out;
     }
-    snprintf(out, CLOCK_RFC3339_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%06" PRId64 "Z", tm.tm_year + 1900,
-             tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, us);
+    /* The year by hand: strftime does not pad it to the four digits of the RFC. */
+    int year = snprintf(out, CLOCK_RFC3339_MAX, "%04d", tm.tm_year + 1900);
+    size_t n =
+        (size_t)year + strftime(out + year, (size_t)(CLOCK_RFC3339_MAX - year), "-%m-%dT%H:%M:%S", &tm);
+    snprintf(out + n, CLOCK_RFC3339_MAX - n, ".%06" PRId64 "Z", us);
     return out;
 }
 
