@@ -21,7 +21,11 @@ struct log_field {
     const char *text; /* NULL: the field is the number */
     int64_t number;
 };
-#define LS(key_, text_) ((struct log_field){.key = (key_), .text = (text_) ? (text_) : ""})
+/* A function, since an array's address compared with NULL is a warning. */
+static inline struct log_field log_text_field(const char *key, const char *text) {
+    return (struct log_field){.key = key, .text = text ? text : ""};
+}
+#define LS(key_, text_) log_text_field((key_), (text_))
 #define LI(key_, number_) ((struct log_field){.key = (key_), .number = (number_)})
 #define LERR(err_) LS("error", (err_)->text)
 
