@@ -1,0 +1,62 @@
+/*
+ * output - carries the job's output from its pipes into the spool, in the order in which it was written.
+ *
+ * Two ways of reading. Exact: the queue of writes (streams.h) says what comes next; packets that were read but
+ * whose turn has not come yet wait in a stash. Bulk, when one stream floods or the order cannot be known: as much
+ * as there is of one stream, then of the other; it goes over to exact when both pipes have been empty for
+ * OUTPUT_QUIET_MS. Each writer's own order is kept in both; what is not defined is the order of two processes that
+ * write at the same moment. Two limits of exact: a write of more than a page is taken to end at its first packet
+ * that is no full page; bytes written through a newly opened /dev/stdout are merged with what is still unread there.
+ */
+#ifndef BERTH_RUNNER_INIT_OUTPUT_H
+#define BERTH_RUNNER_INIT_OUTPUT_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "runner/init/streams.h"
+#include "runner/init/writer.h"
+
+enum {
+    OUTPUT_QUIET_MS = 1,
+    OUTPUT_LATE_MS = 50,                 /* packets whose event does not come are written all the same */
+    OUTPUT_FLOOD_PACKETS = 48,           /* of one stream in one step, and none of the other */
+    OUTPUT_STASH_BYTES = 128 * 1024,     /* per stream */
+    OUTPUT_STASH_PACKETS = 1024,
+    OUTPUT_EVENTS_MAX = 1024,            /* in one step */
+    OUTPUT_POLL_FDS = 2,
+};
+
+/* What was read of one stream and is not in the spool yet: packets, all but the last whole. */
+struct output_stash {
+    size_t begin, end; /* bytes[begin..end) */
+    unsigned first, count;
+    unsigned short_count; /* packets that are no full page */
+    size_t budget;        /* bytes that may still be read from the pipe */
+    unsigned packet_len[OUTPUT_STASH_PACKETS];
+    unsigned char bytes[OUTPUT_STASH_BYTES];
+};
+
+struct output {
+    struct streams *streams;
+    struct writer *writer;
+    size_t page_bytes;
+    bool bulk;
+    struct output_stash stash[STREAMS];
+};
+
+void output_init(struct output *o, struct streams *streams, struct writer *writer);
+
+/* What to wait for. Returns the number of descriptors and, in *ret_timeout_ms, how long (-1: without end). */
+unsigned output_poll(const struct output *o, struct pollfd fds[OUTPUT_POLL_FDS], int *ret_timeout_ms);
+
+/* Moves what is there into the writer, at most WRITER_OUTPUT_BYTES. timed_out: the poll ended without an event. */
+void output_step(struct output *o, bool timed_out);
+
+/* The command has ended: from now on only the bytes that are in the pipes at this moment are read. Call
+ * output_step until output_ended says so; who still holds the pipes is not waited for. */
+void output_end(struct output *o);
+bool output_ended(const struct output *o);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * writer - puts records into the spool.
+ *
+ * Records gather in one buffer and go out in one write(2) per flush, so a burst of small writes of the job costs
+ * one. Nothing is ever half written for good: what a short write leaves over stays at the front of the buffer.
+ *
+ * When the spool takes no more bytes (ENOSPC, EDQUOT, EIO, …): for WRITER_PATIENCE_MS the records are kept and the
+ * caller stops reading the job's pipes, so the job waits. After that the job goes on without its log: output is
+ * dropped and counted, every other record is kept, and where the output is missing stands a WARNING record
+ * "<number> bytes of output are missing here: <cause>" (padded with spaces), written as soon as there is room.
+ */
+#ifndef BERTH_RUNNER_INIT_WRITER_H
+#define BERTH_RUNNER_INIT_WRITER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/spool.h"
+
+enum {
+    WRITER_OUTPUT_BYTES = 640 * 1024, /* room for output and its headers when the buffer is empty */
+    WRITER_SPARE_BYTES = 96 * 1024,   /* for a record written in part, and records other than output */
+    WRITER_BYTES = WRITER_OUTPUT_BYTES + WRITER_SPARE_BYTES,
+    WRITER_PATIENCE_MS = 5000,
+    WRITER_RETRY_MS = 50,
+};
+
+struct writer {
+    int fd;
+    size_t len, sent;           /* buf[sent..len) is still to be written; buf begins at a record */
+    size_t open;                /* the OUTPUT record that may still grow, or WRITER_NONE */
+    enum spool_stream stream;   /* of the open record */
+    int64_t output_bytes;       /* payload in OUTPUT records, dropped ones not counted */
+    int64_t stuck_since_ms;     /* 0: not stuck */
+    bool hopeless;              /* patience is over, until a write succeeds */
+    uint64_t missing;           /* what the WARNING at missing_at says */
+    size_t missing_at;          /* WRITER_NONE: there is none in the buffer */
+    unsigned char buf[WRITER_BYTES];
+};
+
+#define WRITER_NONE SIZE_MAX
+
+void writer_init(struct writer *w, int fd);
+
+/* Output: ask for room (at least 1 byte, at most SPOOL_PAYLOAD_MAX, always within WRITER_OUTPUT_BYTES since the last
+ * flush that returned 0), put bytes there, say how many. Consecutive bytes of one stream share a record. */
+unsigned char *writer_room(struct writer *w, enum spool_stream stream, size_t *ret_room);
+void writer_took(struct writer *w, size_t bytes);
+void writer_output(struct writer *w, enum spool_stream stream, const void *bytes, size_t len);
+
+/* Any other record. -1 when the buffer has no room for it any more (only while the spool is stuck). */
+int writer_record(struct writer *w, enum spool_type type, const void *payload, size_t len);
+
+/* 0: go on; 1: stuck, add no output and flush again in WRITER_RETRY_MS. */
+int writer_flush(struct writer *w);
+
+int64_t writer_now_ms(void); /* monotonic, never 0 */
+
+#endif
