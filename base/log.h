@@ -22,10 +22,10 @@ struct log_field {
     int64_t number;
 };
 /* A function, since an array's address compared with NULL is a warning. */
-static inline struct log_field log_text_field(const char *key, const char *text) {
-    return (struct log_field){.key = key, .text = text ? text : ""};
+static inline const char *log_text_or_empty(const char *text) {
+    return text ? text : "";
 }
-#define LS(key_, text_) log_text_field((key_), (text_))
+#define LS(key_, text_) ((struct log_field){.key = (key_), .text = log_text_or_empty(text_)})
 #define LI(key_, number_) ((struct log_field){.key = (key_), .number = (number_)})
 #define LERR(err_) LS("error", (err_)->text)
 
