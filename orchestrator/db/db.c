@@ -26,8 +26,8 @@ void db_free(struct db *db) {
     free(db);
 }
 
-/* What has to be waited for while connecting; the socket may be another one after every PQconnectPoll (libpq tries
- * one address after the other). */
+/* What has to be waited for while connecting; the socket may be another one after every PQconnectPoll (libpq
+ * tries one address after the other). */
 static int connect_wait(struct db *db, const struct ctx *ctx, struct err *err) {
     PostgresPollingStatusType want = PGRES_POLLING_WRITING;
     while (want != PGRES_POLLING_OK) {
@@ -53,7 +53,8 @@ static int connect_new(struct db *db, const struct ctx *ctx, struct err *err) {
     if (connect_wait(db, ctx, err) < 0)
         return -1;
     if (PQsetnonblocking(db->conn, 1) < 0)
-        return err_set(err, ERR_AWAY, 0, "connecting to the database: the socket cannot be made non-blocking");
+        return err_set(err, ERR_AWAY, 0,
+                       "connecting to the database: the socket cannot be made non-blocking");
     return db_run(db, ctx, db_session_sql(), err);
 }
 
@@ -69,12 +70,13 @@ int db_connect(struct db *db, const struct ctx *ctx, struct err *err) {
         return 1;
     db_disconnect(db);
     if (ctx_state(ctx) == CTX_LIVE && ctx_state(&limit) == CTX_EXPIRED)
-        return err_set(err, ERR_AWAY, 0, "connecting to the database: no answer within %d ms", DB_CONNECT_TIMEOUT_MS);
+        return err_set(err, ERR_AWAY, 0, "connecting to the database: no answer within %d ms",
+                       DB_CONNECT_TIMEOUT_MS);
     return -1;
 }
 
-/* Sends what libpq still holds and reads until a result is there. While sending, answers must be read too, or both
- * sides could wait for each other. */
+/* Sends what libpq still holds and reads until a result is there. While sending, answers must be read too, or
+ * both sides could wait for each other. */
 static int wait_result(struct db *db, const struct ctx *ctx, struct err *err) {
     for (;;) {
         int unsent = PQflush(db->conn);
@@ -90,7 +92,8 @@ static int wait_result(struct db *db, const struct ctx *ctx, struct err *err) {
     }
 }
 
-/* Takes all results of one statement (or several, of db_run); the last is kept, or the first that is an error. */
+/* Takes all results of one statement (or several, of db_run); the last is kept, or the first that is an
+ * error. */
 static int collect(struct db *db, const struct ctx *ctx, PGresult **ret_result, struct err *err) {
     AUTO_RESULT PGresult *kept = NULL;
     for (;;) {
@@ -113,8 +116,8 @@ static int collect(struct db *db, const struct ctx *ctx, PGresult **ret_result, 
     return 0;
 }
 
-/* A statement that was given up (cancel, deadline, broken connection) leaves the connection in the middle of an
- * answer: it is dropped. The server ends what it still does by its statement_timeout. */
+/* A statement that was given up (cancel, deadline, broken connection) leaves the connection in the middle of
+ * an answer: it is dropped. The server ends what it still does by its statement_timeout. */
 static int finish(struct db *db, const struct ctx *ctx, int sent, PGresult **ret_result, struct err *err) {
     int r = sent ? collect(db, ctx, ret_result, err)
                  : db_result_error(db->conn, NULL, "sending a statement to the database", err);
@@ -130,8 +133,8 @@ static int check_ready(const struct db *db, const struct ctx *ctx, struct err *e
     return ctx_check(ctx, "statement", err);
 }
 
-int db_exec(struct db *db, const struct ctx *ctx, const char *sql, const struct db_param *params, size_t count,
-            PGresult **ret_result, struct err *err) {
+int db_exec(struct db *db, const struct ctx *ctx, const char *sql, const struct db_param *params,
+            size_t count, PGresult **ret_result, struct err *err) {
     if (check_ready(db, ctx, err) < 0)
         return -1;
     if (count > DB_PARAMS_MAX)
@@ -163,7 +166,8 @@ int db_commit(struct db *db, const struct ctx *ctx, struct err *err) {
     if (db_exec(db, ctx, "commit", NULL, 0, &r, err) < 0)
         return err_wrap(err, "commit");
     if (strcmp(PQcmdStatus(r), "COMMIT") != 0)
-        return err_set(err, ERR_DB, db_sqlstate("25P02"), "commit: the transaction had failed and was rolled back");
+        return err_set(err, ERR_DB, db_sqlstate("25P02"),
+                       "commit: the transaction had failed and was rolled back");
     return 0;
 }
 

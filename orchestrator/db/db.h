@@ -1,11 +1,11 @@
 /*
  * db - one blocking connection to PostgreSQL, for processes that do one thing (scribe, reaper, migrate).
  *
- * Every statement runs under a ctx and the server's statement_timeout. Results are struct db_result, freed by scope
- * (AUTO_RESULT). Errors: ERR_AWAY when the server cannot be reached or the connection broke (reconnect with
- * db_connect; nothing is known about an open transaction), ERR_DB when it refused the statement: err->code is the
- * SQLSTATE packed by db_sqlstate(). No SQL outside orchestrator/db: other rooms call the functions of claim.h,
- * ship.h, api.h, live.h.
+ * Every statement runs under a ctx and the server's statement_timeout. Results are struct db_result, freed by
+ * scope (AUTO_RESULT). Errors: ERR_AWAY when the server cannot be reached or the connection broke (reconnect
+ * with db_connect; nothing is known about an open transaction), ERR_DB when it refused the statement:
+ * err->code is the SQLSTATE packed by db_sqlstate(). No SQL outside orchestrator/db: other rooms call the
+ * functions of claim.h, ship.h, api.h, live.h.
  */
 #ifndef BERTH_DB_H
 #define BERTH_DB_H
@@ -37,7 +37,8 @@ struct db {
 
 struct db *db_new(const char *url, const char *application);
 void db_free(struct db *db);
-/* Connects (again) if there is no good connection. Returns 1 when a new connection was made, 0 when the old is good. */
+/* Connects (again) if there is no good connection. Returns 1 when a new connection was made, 0 when the old
+ * is good. */
 int db_connect(struct db *db, const struct ctx *ctx, struct err *err);
 void db_disconnect(struct db *db);
 
@@ -55,15 +56,17 @@ struct db_param {
 const char *db_int_text(char out[24], int64_t n);
 
 /* Results come in text format, bytea as returned by db_get_bytes. */
-int db_exec(struct db *db, const struct ctx *ctx, const char *sql, const struct db_param *params, size_t count,
-            PGresult **ret_result, struct err *err);
+int db_exec(struct db *db, const struct ctx *ctx, const char *sql, const struct db_param *params,
+            size_t count, PGresult **ret_result, struct err *err);
 #define DB_EXEC(db, ctx, sql, ret, err, ...)                                                                 \
     db_exec((db), (ctx), (sql), (const struct db_param[]){__VA_ARGS__},                                      \
             sizeof((const struct db_param[]){__VA_ARGS__}) / sizeof(struct db_param), (ret), (err))
-int db_run(struct db *db, const struct ctx *ctx, const char *sql, struct err *err); /* no parameters, no result */
+int db_run(struct db *db, const struct ctx *ctx, const char *sql,
+           struct err *err); /* no parameters, no result */
 int db_begin(struct db *db, const struct ctx *ctx, struct err *err);
 int db_commit(struct db *db, const struct ctx *ctx, struct err *err);
-void db_rollback(struct db *db, const struct ctx *ctx); /* best effort; drops the connection when that fails */
+void db_rollback(struct db *db,
+                 const struct ctx *ctx); /* best effort; drops the connection when that fails */
 
 /* Access to a result, for both kinds of connection. */
 bool db_is_null(const PGresult *r, int row, int col);

@@ -155,7 +155,8 @@ static int link_watch(struct link *link, uint32_t events) {
     return sd_event_add_io(link->pool->loop, &link->io, PQsocket(link->conn), events, on_io, link);
 }
 
-/* The connection is of no use any more: gives back its statement with the error and comes again after a while. */
+/* The connection is of no use any more: gives back its statement with the error and comes again after a
+ * while. */
 static void link_break(struct link *link, const struct err *err) {
     struct statement *running = STEAL(link->running);
     link_unwatch(link);
@@ -234,7 +235,8 @@ static void link_answered(struct link *link) {
     struct err err = {0};
     bool ok = result && db_result_ok(result);
     if (!ok)
-        db_result_error(link->conn, result, link->state == LINK_SETUP ? "setting up the session" : "statement", &err);
+        db_result_error(link->conn, result,
+                        link->state == LINK_SETUP ? "setting up the session" : "statement", &err);
     if (link->state == LINK_SETUP && !ok) {
         PQclear(result);
         link_break(link, &err);
@@ -363,8 +365,8 @@ static int on_dispatch(sd_event_source *source, void *arg) {
     return 0;
 }
 
-int64_t db_async(struct db_pool *pool, const char *sql, const struct db_param *params, size_t count, db_done *done,
-                 void *arg, struct err *err) {
+int64_t db_async(struct db_pool *pool, const char *sql, const struct db_param *params, size_t count,
+                 db_done *done, void *arg, struct err *err) {
     if (count > DB_PARAMS_MAX)
         return err_set(err, ERR_BUG, 0, "a statement with %zu parameters, at most %d", count, DB_PARAMS_MAX);
     if (pool->queued >= DB_ASYNC_QUEUE_MAX)
@@ -424,7 +426,8 @@ static int pool_add_sources(struct db_pool *pool) {
     return r;
 }
 
-int db_pool_new(sd_event *loop, const struct db_pool_settings *settings, struct db_pool **ret, struct err *err) {
+int db_pool_new(sd_event *loop, const struct db_pool_settings *settings, struct db_pool **ret,
+                struct err *err) {
     if (db_check_url(settings->url, err) < 0)
         return -1;
     if (settings->connections < 1 || settings->connections > DB_ASYNC_CONNECTIONS_MAX)

@@ -80,8 +80,8 @@ int db_check_url(const char *url, struct err *err) {
         PQconninfoFree(options);
         return 0;
     }
-    err_set(err, ERR_USAGE, 0, "BERTH_DATABASE_URL cannot be read: %.*s", words ? (int)strcspn(words, "\n") : 0,
-            words ? words : "");
+    err_set(err, ERR_USAGE, 0, "BERTH_DATABASE_URL cannot be read: %.*s",
+            words ? (int)strcspn(words, "\n") : 0, words ? words : "");
     PQfreemem(words);
     return -1;
 }
@@ -93,10 +93,11 @@ static void ignore_notice(void *arg, const char *message) {
 
 PGconn *db_start(const char *url, const char *application) {
     /* A later word replaces an earlier one, and "dbname" stands for the whole connection string. */
-    const char *const keys[] = {"keepalives_idle", "keepalives_interval", "keepalives_count",
+    const char *const keys[] = {"keepalives_idle",  "keepalives_interval",  "keepalives_count",
                                 "tcp_user_timeout", "target_session_attrs", "dbname",
-                                "application_name", "client_encoding", NULL};
-    const char *const values[] = {"10", "5", "3", STRING(10000), "read-write", url, application, "UTF8", NULL};
+                                "application_name", "client_encoding",      NULL};
+    const char *const values[] = {"10", "5",         "3",    STRING(10000), "read-write",
+                                  url,  application, "UTF8", NULL};
     _Static_assert(DB_TCP_USER_TIMEOUT_MS == 10000, "the word above says the same");
     PGconn *conn = PQconnectStartParams(keys, values, 1);
     if (conn)

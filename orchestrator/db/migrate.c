@@ -43,8 +43,8 @@ static int has_table(struct db *db, const struct ctx *ctx, struct err *err) {
 
 static int take_lock(struct db *db, const struct ctx *ctx, struct err *err) {
     /* Whoever waits for another's migration waits as long as its ctx lets it. */
-    return db_run(db, ctx, "set local statement_timeout = 0; select pg_advisory_xact_lock(" MIGRATE_LOCK_KEY ")",
-                  err);
+    return db_run(db, ctx,
+                  "set local statement_timeout = 0; select pg_advisory_xact_lock(" MIGRATE_LOCK_KEY ")", err);
 }
 
 static int make_table(struct db *db, const struct ctx *ctx, struct err *err) {
@@ -70,10 +70,11 @@ static int is_applied(struct db *db, const struct ctx *ctx, const struct embedde
     char ours[MIGRATE_CHECKSUM_MAX];
     if (strcmp(db_get_text(r, 0, 0), checksum(file, ours)) == 0)
         return 1;
-    return err_set(err, ERR_USAGE, 0,
-                   "the database was migrated with another %s than this program's: use the program that made it, "
-                   "or an empty database",
-                   file->name);
+    return err_set(
+        err, ERR_USAGE, 0,
+        "the database was migrated with another %s than this program's: use the program that made it, "
+        "or an empty database",
+        file->name);
 }
 
 static int check_not_newer(struct db *db, const struct ctx *ctx, struct err *err) {
@@ -82,16 +83,17 @@ static int check_not_newer(struct db *db, const struct ctx *ctx, struct err *err
         return -1;
     if (db_get_int(r, 0, 0) <= newest_version())
         return 0;
-    return err_set(err, ERR_USAGE, 0,
-                   "the database has schema version %lld and this program knows only %lld: use a newer program",
-                   (long long)db_get_int(r, 0, 0), (long long)newest_version());
+    return err_set(
+        err, ERR_USAGE, 0,
+        "the database has schema version %lld and this program knows only %lld: use a newer program",
+        (long long)db_get_int(r, 0, 0), (long long)newest_version());
 }
 
 static int apply(struct db *db, const struct ctx *ctx, const struct embedded *file, struct err *err) {
     char sum[MIGRATE_CHECKSUM_MAX];
     if (db_run(db, ctx, (const char *)file->data, err) < 0 ||
-        DB_EXEC(db, ctx, "insert into berth.schema_migrations (version, name, checksum) values ($1, $2, $3)", NULL,
-                err, DB_INT(version_of(file)), DB_TEXT(file->name), DB_TEXT(checksum(file, sum))) < 0)
+        DB_EXEC(db, ctx, "insert into berth.schema_migrations (version, name, checksum) values ($1, $2, $3)",
+                NULL, err, DB_INT(version_of(file)), DB_TEXT(file->name), DB_TEXT(checksum(file, sum))) < 0)
         return err_wrap(err, "applying %s", file->name);
     return 1;
 }
@@ -142,7 +144,8 @@ static int fill_tables(struct db *db, const struct ctx *ctx, struct err *err) {
     return 0;
 }
 
-static int in_transaction(struct db *db, const struct ctx *ctx, const struct embedded *file, struct err *err) {
+static int in_transaction(struct db *db, const struct ctx *ctx, const struct embedded *file,
+                          struct err *err) {
     int r = db_begin(db, ctx, err);
     if (r == 0)
         r = file ? one_file(db, ctx, file, err) : fill_tables(db, ctx, err);

@@ -1,9 +1,10 @@
 /*
  * migrate - brings the schema `berth` to this program's version.
  *
- * Embedded files 0001_*.sql …, one transaction each, under an advisory lock, recorded in berth.schema_migrations
- * (version, name, SHA-256, time). Refuses when an applied file's checksum differs or the database is newer than the
- * program. After each run the tables berth.statuses and berth.transitions are what proto/status.h says.
+ * Embedded files 0001_*.sql …, one transaction each, under an advisory lock, recorded in
+ * berth.schema_migrations (version, name, SHA-256, time). Refuses when an applied file's checksum differs or
+ * the database is newer than the program. After each run the tables berth.statuses and berth.transitions are
+ * what proto/status.h says.
  */
 #ifndef BERTH_DB_MIGRATE_H
 #define BERTH_DB_MIGRATE_H

@@ -36,7 +36,7 @@ create table berth.jobs (
     id                uuid primary key,
     tenant            text not null default 'default',
     name              text,
-    status            text not null default 'queued' references berth.statuses,
+    status            text not null default 'queued', -- no foreign key: check_step() looks, and takes no row lock
     reason            text,
     message           text,
     priority          integer not null default 0,
@@ -98,14 +98,16 @@ create table berth.attempts (
     log_sha256      bytea,
     unique (job_id, number)
 ) with (fillfactor = 70);
+create index attempts_open on berth.attempts (orchestrator) where finished_at is null;
 create sequence berth.tokens;
 
 -- A run of output: `bytes` is what lies at log_offset, both streams in the order they came; `segments` cuts it up:
 -- per segment u32 length, u8 stream, 3 bytes zero, u64 wall clock in microseconds, little-endian (16 bytes).
--- A row with null bytes is a gap: `gap_bytes` of them are not stored, for `gap_cause`.
+-- A row with null bytes is a gap: `gap_bytes` of them are not stored, for `gap_cause`. What no row covers has
+-- passed between head and tail: a gap for log_limit (orchestrator/db/ship.h).
 create table berth.log_chunks (
     attempt_id  bigint not null,
-    created_on  date not null, -- the attempt's day on the database's clock: partitions are dropped, rows never deleted
+    created_on  date not null, -- day of attempts.claimed_at in UTC: old days are dropped as partitions
     log_offset  bigint not null,
     raw_offset  bigint not null,
     bytes       bytea,
@@ -114,7 +116,11 @@ create table berth.log_chunks (
     gap_cause   text,
     primary key (attempt_id, created_on, log_offset)
 ) partition by range (created_on);
-alter table berth.log_chunks alter column bytes set compression lz4;
+-- Partitions inherit it. A server built without lz4 keeps its own default.
+do $$ begin
+    alter table berth.log_chunks alter column bytes set compression lz4, alter column segments set compression lz4;
+exception when feature_not_supported then null;
+end $$;
 create table berth.log_chunks_default partition of berth.log_chunks default;
 
 create table berth.events (
@@ -130,19 +136,24 @@ create index events_job on berth.events (job_id, id);
 -- The database refuses a step that proto/status.h does not allow, and remembers every step.
 create function berth.check_step() returns trigger language plpgsql as $$
 begin
-    if tg_op = 'UPDATE' and new.status = old.status then
-        return new;
-    end if;
-    if tg_op = 'UPDATE' and not exists (
+    if tg_op = 'INSERT' then
+        if not exists (select from berth.statuses where name = new.status) then
+            raise exception 'job % cannot begin as %', new.id, new.status using errcode = 'BE001';
+        end if;
+    elsif new.status = old.status then
+        return null;
+    elsif not exists (
         select from berth.transitions where from_status = old.status and to_status = new.status) then
         raise exception 'job % cannot go from % to %', new.id, old.status, new.status using errcode = 'BE001';
     end if;
     insert into berth.events (job_id, attempt, status, reason) values (new.id, new.attempt, new.status, new.reason);
-    return new;
+    return null;
 end $$;
 create trigger jobs_step after insert or update of status on berth.jobs
     for each row execute function berth.check_step();
 
+-- RFC 9562, section 5.7: 48 bits of milliseconds before the random bits of a version 4, whose 0100 becomes 0111
+-- (bits 52 and 53 as set_bit counts); its variant stays.
 create function berth.uuid7() returns uuid language sql volatile as $$
     select encode(
         set_bit(set_bit(
