@@ -103,6 +103,9 @@ struct spec_policy spec_policy_builtin(void);
 /* No ceilings, every capability allowed: for a spec that was checked when it came in and is read back. */
 struct spec_policy spec_policy_unlimited(void);
 
+/* The capabilities that a container keeps without asking (contract.md, section 2); ended by NULL. */
+extern const char *const spec_default_caps[];
+
 struct spec_fault {
     char *pointer; /* "/limits/memory"; "" is the whole document */
     char *detail;  /* a sentence that names the value and the remedy */
@@ -123,6 +126,9 @@ int spec_parse_text(const char *text, size_t len, const struct spec_policy *poli
                     struct spec_faults *faults);
 /* The complete spec in the form of the contract, defaults filled in; parses back to an equal spec. */
 json_t *spec_to_json(const struct spec *spec);
+/* Every field that the parser knows, as a JSON pointer; not available: recognised, but refused in this version. For
+ * checking the documentation against the parser. */
+void spec_each_field(void (*visit)(const char *pointer, bool available, void *arg), void *arg);
 void spec_free(struct spec *spec);
 
 static inline void spec_free_p(struct spec **spec) {
