@@ -58,7 +58,7 @@ int log_level_parse(const char *name, enum log_level *ret) {
 
 /* All of it or nothing. */
 static void put(struct line *line, const char *bytes, size_t len) {
-    if (line->cut || len > LOG_BODY_MAX - line->len) {
+    if (line->cut || line->len + len > LOG_BODY_MAX) {
         line->cut = true;
         return;
     }
