@@ -35,7 +35,7 @@ struct container_spec {
     const char *const *cmd;        /* argv behind the entrypoint */
     const char *user;              /* "uid:gid" or names */
     const char *workdir;
-    const char *hostname;
+    const char *hostname;    /* not with network_mode "container:…" */
     const char *stop_signal; /* "SIGTERM" */
     struct engine_pairs labels;
 
@@ -93,6 +93,7 @@ struct container_info {
     const char *error;  /* why the last start failed; "" when it did not */
     const char *health; /* starting, healthy, unhealthy; "" when the image has no health check */
     int64_t created_us; /* since 1970-01-01T00:00:00Z, as the other two; 0: never */
+    /* The engine notes the start after the fact: a short job may be finished_us some ms before started_us. */
     int64_t started_us, finished_us;
     const json_t *labels;   /* object of strings; never NULL */
     const json_t *networks; /* object: name -> {"IPAddress", "NetworkID", …}; never NULL */
