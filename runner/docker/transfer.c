@@ -81,6 +81,8 @@ static int curl_failure(const struct transfer *t, CURLcode code, struct err *err
         case TLS:
             return tls_away(t, code, err);
         case CLOSED:
+            if (strcasestr(t->curl_text, "chunk")) /* curl has no code of its own for a malformed chunk */
+                break;
             return closed(t, code, err);
         case TOO_LONG:
             return err_set(err, ERR_LIMIT, 0, "%s %.*s: the answer's header is longer than %d bytes",

@@ -1,0 +1,474 @@
+/* The engine client against an engine that misbehaves. */
+#include <criterion/criterion.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "runner/docker/container.h"
+#include "runner/docker/engine.h"
+#include "runner/docker/image.h"
+#include "runner/docker/network.h"
+#include "runner/docker/system.h"
+#include "tests/support/fake_engine.h"
+
+enum { CALL_MS = 20 * 1000, SHORT_MS = 50 };
+
+static struct fake_engine fake;
+static struct engine *engine;
+static struct ctx ctx;
+static struct err err;
+
+static const struct engine_pairs none;
+
+static void open_engine(const char *api_version) {
+    struct engine_settings settings = {.host = fake.host, .api_version = api_version};
+    ctx = ctx_root(NULL);
+    ctx_deadline_in(&ctx, CALL_MS);
+    cr_assert(engine_open(&settings, &engine, &err) == 0, "%s", err.text);
+}
+
+#define FAKE(...)                                                                                            \
+    do {                                                                                                     \
+        static const struct fake_step script[] = {__VA_ARGS__};                                              \
+        fake_engine_start(&fake, script, ARRAY_LEN(script));                                                 \
+        open_engine("1.41");                                                                                 \
+    } while (0)
+
+static void tear_down(void) {
+    engine_close(engine);
+    if (fake.pid)
+        fake_engine_stop(&fake);
+}
+
+TestSuite(docker_faults, .fini = tear_down, .timeout = 30);
+
+/* system_info() stands for every call whose answer is JSON. */
+static void expect_info(enum err_kind kind, const char *words) {
+    struct system_info info = {.ncpu = -1};
+    cr_assert(system_info(engine, &ctx, &info, &err) < 0);
+    cr_assert(err.kind == kind, "%s: %s", err_kind_name(err.kind), err.text);
+    cr_assert(strstr(err.text, words), "%s", err.text);
+    cr_assert(info.ncpu == -1, "what is returned stays untouched on failure");
+}
+
+static void expect_container(enum err_kind kind) {
+    struct container_info info = {0};
+    cr_assert(container_inspect(engine, &ctx, "x", &info, &err) < 0);
+    cr_assert(err.kind == kind, "%s: %s", err_kind_name(err.kind), err.text);
+}
+
+#define GOOD_INFO "{\"ID\":\"i\",\"ServerVersion\":\"1\",\"NCPU\":2}"
+#define CHUNKED "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+Test(docker_faults, nobody_there) {
+    snprintf(fake.host, sizeof fake.host, "unix:///tmp/docker-test-no-such-socket");
+    open_engine("1.41");
+    expect_info(ERR_AWAY, "unix:///tmp/docker-test-no-such-socket: No such file or directory");
+    cr_assert(strstr(err.text, "is the daemon running") && strstr(err.text, "DOCKER_HOST"), "%s", err.text);
+}
+
+Test(docker_faults, garbage) {
+    FAKE({.raw = "\0\xff\x01garbage\r\n\r\n", .raw_len = 14, .then = FAKE_CLOSE});
+    expect_info(ERR_INVALID, "is not a Docker Engine");
+}
+
+Test(docker_faults, closed_before_the_answer) {
+    FAKE({.then = FAKE_CLOSE});
+    expect_info(ERR_AWAY, "closed the connection before it answered");
+}
+
+Test(docker_faults, truncated_chunks) {
+    FAKE({.raw = CHUNKED "40\r\n{\"ID\":", .then = FAKE_CLOSE});
+    expect_info(ERR_AWAY, "before its answer was whole");
+}
+
+Test(docker_faults, missing_last_chunk) {
+    FAKE({.raw = CHUNKED "2\r\n{}\r\n", .then = FAKE_CLOSE});
+    expect_info(ERR_AWAY, "before its answer was whole");
+}
+
+Test(docker_faults, malformed_chunks) {
+    FAKE({.raw = CHUNKED "zz\r\n{}\r\n0\r\n\r\n", .then = FAKE_HANG});
+    expect_info(ERR_INVALID, "is not a Docker Engine");
+}
+
+Test(docker_faults, truncated_body) {
+    FAKE({.raw = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", .then = FAKE_CLOSE});
+    expect_info(ERR_AWAY, "before its answer was whole");
+}
+
+Test(docker_faults, server_error) {
+    FAKE({.status = "500 Oops", .body = "{\"message\":\"the disk is full\"}"},
+         {.status = "502 Bad Gateway", .body = "<html>\nno"}, {.status = "503 Away"});
+    expect_info(ERR_ENGINE, "GET /info: the Docker Engine answered 500: the disk is full");
+    cr_assert_eq(err.code, 500);
+    expect_info(ERR_ENGINE, "GET /info: the Docker Engine answered 502: <html>");
+    expect_info(ERR_ENGINE, "answered 503: no reason given");
+}
+
+Test(docker_faults, redirection) {
+    FAKE({.raw = "HTTP/1.1 301 Moved\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n"});
+    expect_info(ERR_INVALID, "301");
+}
+
+Test(docker_faults, wrong_json) {
+    FAKE({.status = "200 OK", .body = "{\"ID\":"}, {.status = "200 OK", .body = "7"}, {.status = "200 OK"},
+         {.status = "200 OK", .body = "[]"},
+         {.status = "200 OK", .body = "{\"ID\":7,\"ServerVersion\":\"1\"}"},
+         {.status = "200 OK", .body = "{}{}"});
+    expect_info(ERR_INVALID, "not JSON");
+    expect_info(ERR_INVALID, "not JSON");
+    expect_info(ERR_INVALID, "the body is empty");
+    expect_info(ERR_INVALID, "ID is missing");
+    expect_info(ERR_INVALID, "ID is missing");
+    expect_info(ERR_INVALID, "not JSON");
+}
+
+Test(docker_faults, json_without_what_is_needed) {
+    FAKE({.status = "200 OK", .body = "{\"Id\":\"x\"}"},
+         {.status = "200 OK", .body = "{\"Id\":\"x\",\"State\":[]}"},
+         {.status = "200 OK", .body = "{\"Id\":\"x\",\"State\":{\"Status\":7}}"},
+         {.status = "201 Made", .body = "{\"Id\":\"\"}"}, {.status = "200 OK", .body = "{}"});
+    for (int i = 0; i < 3; i++)
+        expect_container(ERR_INVALID);
+    struct container_spec spec = {.name = "n", .image = "i"};
+    char id[ENGINE_ID_MAX] = "before";
+    cr_assert(container_create(engine, &ctx, &spec, id, &err) < 0);
+    cr_assert_eq(err.kind, ERR_INVALID);
+    cr_assert_str_eq(id, "before");
+    struct container_list list = {0};
+    cr_assert(container_list(engine, &ctx, none, true, &list, &err) < 0);
+    cr_assert_eq(err.kind, ERR_INVALID);
+}
+
+/* Types that are not those of the API must neither crash nor be taken for something. */
+Test(docker_faults, nulls_and_odd_types) {
+    FAKE(
+        {.status = "200 OK",
+         .body = "{\"Id\":\"x\",\"Name\":null,\"State\":{\"Status\":\"exited\",\"Running\":\"yes\","
+                 "\"ExitCode\":\"7\","
+                 "\"Health\":null,\"StartedAt\":\"0001-01-01T00:00:00Z\",\"FinishedAt\":\"soon\"},\"Config\":"
+                 "null}"},
+        {.status = "200 OK", .body = "[null,7,{\"Names\":[7,null,\"/other/alias\",\"/own\"],\"Labels\":[]}]"},
+        {.status = "200 OK", .body = "{\"Volumes\":null}"});
+    AUTO_CONTAINER_INFO struct container_info info = {0};
+    cr_assert(container_inspect(engine, &ctx, "x", &info, &err) == 0, "%s", err.text);
+    cr_assert(!info.running && info.exit_code == 0 && info.started_us == 0 && info.finished_us == 0);
+    cr_assert_str_eq(info.name, "");
+    cr_assert_null(container_label(info.labels, "x"));
+    AUTO_CONTAINER_LIST struct container_list list = {0};
+    cr_assert(container_list(engine, &ctx, none, true, &list, &err) == 0, "%s", err.text);
+    cr_assert_eq(list.count, 3);
+    cr_assert_str_eq(list.items[0].id, "");
+    cr_assert_str_eq(list.items[2].name, "own");
+    AUTO_VOLUME_LIST struct volume_list volumes = {0};
+    cr_assert(volume_list(engine, &ctx, none, &volumes, &err) == 0, "%s", err.text);
+    cr_assert_eq(volumes.count, 0);
+}
+
+Test(docker_faults, endless_header) {
+    FAKE({.raw = "HTTP/1.1 200 OK\r\n", .flood = "X-More: and more\r\n", .then = FAKE_FLOOD});
+    expect_info(ERR_LIMIT, "header is longer than 65536 bytes");
+}
+
+Test(docker_faults, endless_header_line) {
+    FAKE({.raw = "HTTP/1.1 200 OK\r\nX: ", .flood = "aaaaaaaaaaaaaaaa", .then = FAKE_FLOOD});
+    expect_info(ERR_LIMIT, "header is longer than");
+}
+
+Test(docker_faults, endless_informational_answers) {
+    FAKE({.flood = "HTTP/1.1 102 Processing\r\n\r\n", .then = FAKE_FLOOD});
+    expect_info(ERR_LIMIT, "header is longer than");
+}
+
+Test(docker_faults, endless_body) {
+    FAKE({.raw = "HTTP/1.1 200 OK\r\n\r\n", .flood = "                                ", .then = FAKE_FLOOD});
+    expect_info(ERR_LIMIT, "longer than 8388608 bytes");
+}
+
+Test(docker_faults, endless_error_body) {
+    FAKE({.raw = "HTTP/1.1 500 Oops\r\n\r\n",
+          .flood = "                                ",
+          .then = FAKE_FLOOD});
+    expect_info(ERR_LIMIT, "longer than 8388608 bytes");
+}
+
+Test(docker_faults, silence_ends_with_the_deadline) {
+    FAKE({.then = FAKE_HANG}, {.raw = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", .then = FAKE_HANG});
+    struct ctx outer = ctx;
+    for (int i = 0; i < 2; i++) {
+        ctx = ctx_child(&outer);
+        ctx_deadline_in(&ctx, SHORT_MS);
+        expect_info(ERR_DEADLINE, "GET /info");
+    }
+}
+
+static void cancel_it(void *arg) {
+    ctx_cancel(arg);
+}
+
+Test(docker_faults, silence_ends_with_a_cancellation) {
+    FAKE({.then = FAKE_HANG}, {.status = "200 OK", .body = GOOD_INFO});
+    AUTO_FD int fd = eventfd(1, EFD_CLOEXEC);
+    struct ctx_watch watch = {fd, cancel_it, &ctx};
+    ctx = ctx_root(&watch);
+    expect_info(ERR_CANCELED, "GET /info");
+    /* The half-done call's connection is gone, the engine is still good. */
+    ctx = ctx_root(NULL);
+    ctx_deadline_in(&ctx, CALL_MS);
+    struct system_info info;
+    cr_assert(system_info(engine, &ctx, &info, &err) == 0, "%s", err.text);
+}
+
+static void count_it(void *arg) {
+    struct ctx_watch *watch = arg;
+    watch->fd = -1; /* what a watch does whose peer has gone */
+}
+
+Test(docker_faults, a_watch_whose_peer_is_gone_does_not_spin) {
+    FAKE({.then = FAKE_HANG});
+    int ends[2];
+    cr_assert(pipe(ends) == 0);
+    close(ends[1]);
+    struct ctx_watch watch = {.fd = ends[0], .on_ready = count_it, .arg = &watch};
+    ctx = ctx_root(&watch);
+    ctx_deadline_in(&ctx, SHORT_MS);
+    expect_info(ERR_DEADLINE, "GET /info");
+    cr_assert_eq(watch.fd, -1, "the end of the pipe was seen though there was nothing to read");
+    close(ends[0]);
+}
+
+Test(docker_faults, connections_are_kept_alive) {
+    FAKE({.status = "200 OK", .body = GOOD_INFO}, {.status = "200 OK", .body = GOOD_INFO, .reused = true},
+         {.status = "404 Absent", .reused = true}, {.status = "200 OK", .body = GOOD_INFO, .reused = true});
+    struct system_info info;
+    cr_assert(system_info(engine, &ctx, &info, &err) == 0, "%s", err.text);
+    cr_assert(system_info(engine, &ctx, &info, &err) == 0, "%s", err.text);
+    cr_assert(container_remove(engine, &ctx, "x", true, true, &err) == 0, "%s", err.text);
+    cr_assert(system_info(engine, &ctx, &info, &err) == 0, "%s", err.text);
+}
+
+Test(docker_faults, an_engine_that_was_restarted_between_calls) {
+    FAKE({.status = "200 OK", .body = GOOD_INFO, .then = FAKE_CLOSE},
+         {.status = "200 OK", .body = GOOD_INFO});
+    struct system_info info;
+    cr_assert(system_info(engine, &ctx, &info, &err) == 0, "%s", err.text);
+    cr_assert(system_info(engine, &ctx, &info, &err) == 0, "%s", err.text);
+}
+
+Test(docker_faults, wait_without_a_code_is_no_exit) {
+    FAKE({.status = "200 OK"}, {.status = "200 OK", .body = " \r\n"}, {.raw = CHUNKED, .then = FAKE_CLOSE},
+         {.raw = CHUNKED "0\r\n\r\n"}, {.status = "200 OK", .body = "{\"Error\":null}"},
+         {.status = "200 OK", .body = "x"},
+         {.expect = "POST /v1.41/containers/a%2Fb/wait?condition=not-running HTTP/1.1\r\n",
+          .status = "200 OK",
+          .body = "{\"Error\":{\"Message\":\"broken\"},\"StatusCode\":125}\n"});
+    static const enum err_kind kinds[] = {ERR_AWAY, ERR_AWAY, ERR_AWAY, ERR_AWAY, ERR_INVALID, ERR_INVALID};
+    struct container_exit end = {.status_code = -1};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        cr_assert(container_wait(engine, &ctx, "x", &end, &err) < 0);
+        cr_assert(err.kind == kinds[i], "%zu: %s: %s", i, err_kind_name(err.kind), err.text);
+        cr_assert_eq(end.status_code, -1);
+    }
+    cr_assert(container_wait(engine, &ctx, "a/b", &end, &err) == 0, "%s", err.text);
+    cr_assert_eq(end.status_code, 125);
+    cr_assert_str_eq(end.error, "broken");
+}
+
+Test(docker_faults, removal_in_progress_is_a_removal) {
+    FAKE({.expect = "DELETE /v1.41/containers/x?force=1&v=1 HTTP/1.1\r\n",
+          .status = "409 Conflict",
+          .body = "{\"message\":\"removal of container x is already in progress\"}"},
+         {.status = "409 Conflict", .body = "{\"message\":\"You cannot remove a running container\"}"});
+    cr_assert(container_remove(engine, &ctx, "x", true, true, &err) == 0, "%s", err.text);
+    cr_assert(container_remove(engine, &ctx, "x", false, false, &err) < 0);
+    cr_assert(engine_status_is(&err, 409));
+}
+
+Test(docker_faults, an_empty_name_reaches_nobody) {
+    FAKE({.status = "200 OK"});
+    cr_assert(container_remove(engine, &ctx, "", true, true, &err) < 0);
+    cr_assert_eq(err.kind, ERR_INVALID);
+}
+
+struct news {
+    int lines;
+    int64_t bytes;
+};
+
+static void on_news(void *arg, const struct image_progress *progress) {
+    struct news *news = arg;
+    news->lines++;
+    news->bytes += progress->current_bytes;
+}
+
+Test(docker_faults, pull_with_progress) {
+    FAKE({.expect = "POST /v1.41/images/create?fromImage=r%3A5000%2Fa%2Fb&tag=v1 HTTP/1.1\r\n",
+          .raw = CHUNKED "12\r\n{\"status\":\"Waiting\r\n32\r\n\"}\r\n{\"status\":\"Down\",\"id\":\"l1\","
+                         "\"progressDetail\":{\"\r\n"
+                         "21\r\ncurrent\":70,\"total\":100}}\r\n\r\n{}\r\n\r\n0\r\n\r\n"});
+    struct news news = {0};
+    cr_assert(image_pull(engine, &ctx, "r:5000/a/b:v1", NULL, on_news, &news, &err) == 0, "%s", err.text);
+    cr_assert_eq(news.lines, 3);
+    cr_assert_eq(news.bytes, 70);
+}
+
+Test(docker_faults, pull_that_fails_inside_a_good_answer) {
+    FAKE({.expect = "POST /v1.41/images/create?fromImage=a&tag=latest HTTP/1.1\r\n",
+          .status = "200 OK",
+          .body = "{\"status\":\"Pulling\"}\r\n{\"errorDetail\":{\"message\":\"no space left on "
+                  "device\"},\"error\":\"x\"}\r\n"},
+         {.expect = "POST /v1.41/images/create?fromImage=a&tag=sha256%3A0123456789abcdef0123456789abcdef"
+                    "0123456789abcdef0123456789abcdef HTTP/1.1\r\n",
+          .status = "200 OK",
+          .body = "{\"error\":\"manifest unknown\"}"},
+         {.status = "200 OK",
+          .body = "{\"errorDetail\":{\"message\":\"unauthorized: authentication required\"}}"},
+         {.status = "404 Absent",
+          .body = "{\"message\":\"pull access denied for a, repository does not exist or may require 'docker "
+                  "login': denied\"}"},
+         {.status = "404 Absent",
+          .body = "{\"message\":\"pull access denied for a, repository does not exist or may require 'docker "
+                  "login': denied\"}"},
+         {.status = "500 Oops", .body = "{\"message\":\"Get x: no basic auth credentials\"}"});
+    static const struct {
+        const char *ref, *auth;
+        enum image_failure failure;
+    } cases[] = {
+        {"a", NULL, IMAGE_FAILED},
+        {"a:t@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", NULL,
+         IMAGE_NOT_FOUND},
+        {"a", NULL, IMAGE_DENIED},
+        {"a", NULL, IMAGE_NOT_FOUND},
+        {"a", "e30=", IMAGE_DENIED},
+        {"a", NULL, IMAGE_DENIED},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        cr_assert(image_pull(engine, &ctx, cases[i].ref, cases[i].auth, NULL, NULL, &err) < 0);
+        cr_assert(err.kind == ERR_ENGINE, "%zu: %s", i, err.text);
+        cr_assert(image_pull_failure(&err) == cases[i].failure, "%zu: %s", i, err.text);
+        cr_assert(strncmp(err.text, "pulling a", 9) == 0, "%s", err.text);
+    }
+}
+
+Test(docker_faults, pull_stream_that_breaks) {
+    FAKE({.status = "200 OK", .body = "{\"status\":\"a\"}\r\nnonsense\r\n"},
+         {.status = "200 OK", .body = "{\"status\":\"a"},
+         {.raw = CHUNKED "10\r\n{\"status\":\"a\"}\r\n", .then = FAKE_CLOSE},
+         {.raw = "HTTP/1.1 200 OK\r\n\r\n",
+          .flood = "{\"status\":\"a long line that never ends",
+          .then = FAKE_FLOOD});
+    static const enum err_kind kinds[] = {ERR_INVALID, ERR_INVALID, ERR_AWAY, ERR_LIMIT};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        cr_assert(image_pull(engine, &ctx, "a", NULL, NULL, NULL, &err) < 0);
+        cr_assert(err.kind == kinds[i], "%zu: %s: %s", i, err_kind_name(err.kind), err.text);
+        cr_assert_eq(image_pull_failure(&err), IMAGE_FAILED);
+    }
+}
+
+Test(docker_faults, credentials_with_a_line_break) {
+    FAKE({.status = "200 OK"});
+    cr_assert(image_pull(engine, &ctx, "a", "e30=\r\nX-Other: 1", NULL, NULL, &err) < 0);
+    cr_assert_eq(err.kind, ERR_INVALID);
+}
+
+#define PING(version) "HTTP/1.1 200 OK\r\nApi-Version: " version "\r\nContent-Length: 2\r\n\r\nOK"
+#define VERSION(least)                                                                                       \
+    { .expect = "GET /version HTTP/1.1\r\n", .status = "200 OK", .body = "{\"MinAPIVersion\":\"" least "\"}" }
+
+static int negotiate_with(const struct fake_step *script, size_t count, const char *forced) {
+    fake_engine_start(&fake, script, count);
+    open_engine(forced);
+    return engine_negotiate(engine, &ctx, &err);
+}
+#define NEGOTIATE(forced, ...)                                                                               \
+    negotiate_with((const struct fake_step[]){__VA_ARGS__},                                                  \
+                   sizeof((const struct fake_step[]){__VA_ARGS__}) / sizeof(struct fake_step), forced)
+
+Test(docker_faults, speaks_the_engines_version_when_that_is_older) {
+    cr_assert(NEGOTIATE(NULL, {.expect = "GET /_ping HTTP/1.1\r\n", .raw = PING("1.41")}, VERSION("1.12"),
+                        {.expect = "GET /v1.41/info", .status = "200 OK", .body = GOOD_INFO}) == 0,
+              "%s", err.text);
+    cr_assert_str_eq(engine_api_version(engine), "1.41");
+    struct system_info info;
+    cr_assert(system_info(engine, &ctx, &info, &err) == 0, "%s", err.text);
+}
+
+Test(docker_faults, speaks_its_own_version_when_that_is_older) {
+    cr_assert(NEGOTIATE(NULL, {.raw = PING("1.52")}, VERSION("1.44")) == 0, "%s", err.text);
+    cr_assert_str_eq(engine_api_version(engine), "1.47");
+}
+
+Test(docker_faults, refuses_an_engine_that_is_too_old) {
+    cr_assert(NEGOTIATE("", {.raw = PING("1.39")}, VERSION("1.12")) < 0);
+    cr_assert(err.kind == ERR_USAGE && strstr(err.text, "1.39") && strstr(err.text, "1.40"), "%s", err.text);
+    cr_assert_str_eq(engine_api_version(engine), "");
+}
+
+Test(docker_faults, refuses_an_engine_that_is_too_new) {
+    cr_assert(NEGOTIATE(NULL, {.raw = PING("1.60")}, VERSION("1.48")) < 0);
+    cr_assert(err.kind == ERR_USAGE && strstr(err.text, "1.48") && strstr(err.text, "1.47"), "%s", err.text);
+}
+
+Test(docker_faults, refuses_what_is_no_engine) {
+    cr_assert(NEGOTIATE(NULL, {.status = "200 OK", .body = "hello", .raw = NULL},
+                        {.status = "200 OK", .body = "{}"}) < 0);
+    cr_assert(err.kind == ERR_INVALID && strstr(err.text, "MinAPIVersion"), "%s", err.text);
+}
+
+Test(docker_faults, refuses_what_names_no_version) {
+    cr_assert(NEGOTIATE(NULL, {.raw = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nApi-Version:\r\n\r\n"}) < 0);
+    cr_assert(err.kind == ERR_INVALID && strstr(err.text, "Api-Version"), "%s", err.text);
+}
+
+Test(docker_faults, a_forced_version_is_spoken) {
+    cr_assert(NEGOTIATE("v1.43", {.raw = PING("1.41")}) == 0, "%s", err.text);
+    cr_assert_str_eq(engine_api_version(engine), "1.43");
+}
+
+Test(docker_faults, nothing_is_asked_before_a_version_is_agreed) {
+    open_engine(NULL);
+    expect_info(ERR_BUG, "no API version");
+}
+
+Test(docker_faults, settings_that_cannot_be) {
+    static const struct {
+        struct engine_settings settings;
+        const char *words;
+    } cases[] = {
+        {{.host = "ssh://there"}, "DOCKER_HOST=ssh://there"},
+        {{.host = "unix://relative"}, "absolute path"},
+        {{.host = "tcp://"}, "host:port"},
+        {{.host = "tcp://a:99999"}, "host:port"},
+        {{.host = "tcp://u:p@a:1"}, "host:port"},
+        {{.host = "tcp://a:1/path"}, "host:port"},
+        {{.host = "tcp://a:1", .tls_verify = "1"}, "DOCKER_CERT_PATH is not"},
+        {{.host = "tcp://a:1", .tls_verify = "1", .cert_path = "/nowhere"}, "ca.pem cannot be read"},
+        {{.api_version = "new"}, "DOCKER_API_VERSION=new"},
+        {{.api_version = "1.39"}, "below 1.40"},
+        {{.api_version = "1.41x"}, "DOCKER_API_VERSION=1.41x"},
+        {{.api_version = "2.41"}, "DOCKER_API_VERSION=2.41"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        cr_assert(engine_open(&cases[i].settings, &engine, &err) < 0, "%zu", i);
+        cr_assert(err.kind == ERR_USAGE && strstr(err.text, cases[i].words), "%zu: %s", i, err.text);
+        cr_assert_null(engine);
+    }
+}
+
+Test(docker_faults, settings_that_can) {
+    static const char *const hosts[] = {NULL, "", "unix:///x", "tcp://a", "tcp://a:1", "tcp://[::1]:2375"};
+    for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+        struct engine_settings settings = {.host = hosts[i], .api_version = ""};
+        AUTO_ENGINE struct engine *one = NULL;
+        cr_assert(engine_open(&settings, &one, &err) == 0, "%s", err.text);
+        cr_assert_str_eq(engine_host(one), hosts[i] && *hosts[i] ? hosts[i] : ENGINE_DEFAULT_HOST);
+    }
+}
+
+Test(docker_faults, nobody_listens_on_a_port) {
+    snprintf(fake.host, sizeof fake.host, "tcp://127.0.0.1:9");
+    open_engine("1.41");
+    expect_info(ERR_AWAY, "tcp://127.0.0.1:9: Connection refused");
+}
