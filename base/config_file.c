@@ -89,9 +89,16 @@ int config_file_next(struct config_file *file, struct config_line *ret_line, str
     return 0;
 }
 
+static bool has_comment(const char *value) {
+    for (const char *hash = value; (hash = strchr(hash, '#')); hash++)
+        if (hash == value || is_blank(hash[-1]))
+            return true;
+    return false;
+}
+
 int config_file_quote(struct buf *out, const char *value) {
     size_t len = strlen(value);
-    bool plain = len && !is_blank(value[0]) && !is_blank(value[len - 1]) && value[0] != '"' &&
-                 value[0] != '#' && !strstr(value, " #") && !strstr(value, "\t#");
+    bool plain =
+        len && !is_blank(value[0]) && !is_blank(value[len - 1]) && value[0] != '"' && !has_comment(value);
     return plain ? buf_adds(out, value) : buf_addf(out, "\"%s\"", value);
 }

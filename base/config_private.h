@@ -21,7 +21,8 @@ struct config_file config_file_begin(char *text, size_t len);
 /* 1: a line; 0: the end; -1: this line is wrong (ERR_INVALID, without its number), go on with the next call.
  */
 int config_file_next(struct config_file *file, struct config_line *ret_line, struct err *err);
-/* Adds the value so that config_file_next gives it back: in quotes where it needs them. */
+/* Adds the value, in quotes where it needs them. One that came from a file is read back as it is; there is no
+ * way to write a newline, or a quote before a comment sign. */
 int config_file_quote(struct buf *out, const char *value);
 
 /* --- config_value.c: one entry and its value --- */
