@@ -1,0 +1,51 @@
+/*
+ * job - one attempt, from whatever state its directory is in to its end.
+ *
+ * What was done stands in the journal, what is there the engine says; every step looks at both and goes on from there,
+ * so the first run and one after a crash are the same code. A container is started at most once for an attempt: its
+ * name follows from job and attempt, and it is started only after its creation has been journaled. No end is made up:
+ * as long as the engine cannot be asked about a container that may run, it is asked again.
+ */
+#ifndef BERTH_RUNNER_JOB_H
+#define BERTH_RUNNER_JOB_H
+
+#include "base/err.h"
+#include "proto/journal.h"
+#include "runner/docker/engine.h"
+#include "runner/orders.h"
+
+enum {
+    JOB_AWAY_MAX_MS = 60 * 1000,      /* so long in all is an engine waited for before the start */
+    JOB_BACKOFF_FIRST_MS = 100,       /* between two tries to reach it; doubles */
+    JOB_BACKOFF_MAX_MS = 5 * 1000,    /* up to this */
+    JOB_CALL_MAX_MS = 20 * 1000,      /* one short call to the engine (inspect, kill, network) */
+    JOB_SETTLE_MAX_MS = 2 * 1000,     /* from init's END record to the end of the container */
+    JOB_KILL_WAIT_MS = 10 * 1000,     /* from SIGKILL to asking again */
+    JOB_CLEAN_MAX_MS = 2 * 60 * 1000, /* for all of the clean-up */
+};
+
+struct job_place {
+    const char *attempts_dir; /* absolute, and the same path for the engine */
+    const char *name;         /* "<job id>.<attempt>" */
+    const char *init_path;    /* absolute path of the static berth-init, likewise */
+};
+
+struct job;
+
+/* Locks and reads the directory. ERR_AWAY: another process holds the lock. engine and orders are borrowed until
+ * job_close(). */
+int job_open(const struct job_place *place, struct engine *engine, struct orders *orders, struct job **ret_job,
+             struct err *err);
+/* Drives it to its end. 0: the journal has `cleaned`. -1: the state is as the journal says, and another runner may go
+ * on (journal not writable, clean-up not done within its bound). */
+int job_run(struct job *job, struct err *err);
+const struct attempt *job_attempt(const struct job *job);
+const struct journal *job_journal(const struct job *job); /* of a job that has run: its verdict */
+void job_close(struct job *job);
+
+static inline void job_close_p(struct job **job) {
+    job_close(*job);
+}
+#define AUTO_JOB CLEANUP(job_close_p)
+
+#endif

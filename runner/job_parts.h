@@ -1,0 +1,72 @@
+/*
+ * job_parts - what the files of one job's straight line share: job.c (the line), prepare.c (image, files), assemble.c
+ * (network, container, start), run.c (wait, stop). Private to this folder.
+ */
+#ifndef BERTH_RUNNER_JOB_PARTS_H
+#define BERTH_RUNNER_JOB_PARTS_H
+
+#include "proto/attempt.h"
+#include "proto/labels.h"
+#include "runner/argv.h"
+#include "runner/docker/container.h"
+#include "runner/job.h"
+#include "runner/verdict.h"
+
+struct job {
+    struct engine *engine;
+    struct orders *orders;
+    char *dir; /* the attempt's directory, absolute */
+    char *init_path;
+    int dir_fd; /* holds the lock */
+    struct attempt *attempt;
+    struct journal journal;
+    struct evidence evidence;
+    char container_name[LABELS_NAME_MAX];
+    char image[JOURNAL_DIGEST_MAX]; /* id of the image to create from */
+    int64_t start_by_ns;            /* the start deadline, CLOCK_BOOTTIME; 0: creating has not begun */
+    enum reason stage;              /* which deadline the context of the present step has */
+    bool create_sent;               /* the engine may know a container of this attempt */
+    bool start_sent;                /* and it may run */
+    bool signaled;                  /* the stop signal reached the running container */
+    bool journal_broken;            /* nothing can be recorded: stop here, another runner goes on */
+};
+
+enum job_seen {
+    JOB_SEEN_MISSING, /* no container of that name, or one that is not ours */
+    JOB_SEEN_CREATED, /* never started */
+    JOB_SEEN_RUNNING, /* paused counts too */
+    JOB_SEEN_ENDED,
+};
+
+/* --- job.c --- */
+
+/* Appends a step to the journal (takes the reference). -1 also sets journal_broken. */
+int job_note(struct job *job, enum journal_step step, json_t *fields, struct err *err);
+/* Records why the command cannot run. Always -1. */
+int job_fault(struct job *job, enum reason reason, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* What the engine says about the container; asks until it answers. Takes what it says about an end into the evidence.
+ * ret_image (may be NULL): the container's image id, owned by the caller. */
+enum job_seen job_look(struct job *job, char **ret_image);
+/* Whether these labels are those of our container of this very attempt. */
+bool job_owns(const struct job *job, const json_t *labels);
+/* Waits a little longer with every call; *pause_ms begins with 0. Ends early with *until (NULL: never). */
+void job_back_off(struct job *job, const struct ctx *until, int64_t *pause_ms);
+
+/* --- prepare.c --- */
+
+/* Image there and journaled, launch, input and spool written. -1: evidence.fault, or err (ERR_AWAY: try again). */
+int job_prepare_image(struct job *job, struct err *err);
+
+/* --- assemble.c --- */
+
+/* The container exists and is journaled; one that was made before is taken over. -1 as above. */
+int job_create(struct job *job, struct err *err);
+/* The container was started, now or before, and that is journaled. -1 as above. */
+int job_start(struct job *job, struct err *err);
+
+/* --- run.c --- */
+
+/* From the start to the confirmed end. -1: the journal is broken. */
+int job_watch(struct job *job, struct err *err);
+
+#endif

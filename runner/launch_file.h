@@ -1,0 +1,19 @@
+/*
+ * launch_file - the bytes of an attempt's `launch` file (proto/launch.h). Pure.
+ */
+#ifndef BERTH_RUNNER_LAUNCH_FILE_H
+#define BERTH_RUNNER_LAUNCH_FILE_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "proto/attempt.h"
+#include "runner/argv.h"
+
+/* Adds the file to `out`, whose max must be at least LAUNCH_BYTES_MAX. deadline_us: wall clock, for BERTH_DEADLINE;
+ * 0: none. Berth's own variables win over the job's of the same name. ERR_LIMIT: the launch file's bounds. */
+int launch_file_build(const struct attempt *attempt, const struct argv *argv, int64_t deadline_us, struct buf *out,
+                      struct err *err);
+
+#endif

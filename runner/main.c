@@ -1,0 +1,206 @@
+/*
+ * berth-runner - drives one job.
+ *
+ *   berth-runner --attempt NAME   as a child of berthd (proto/child.h), on <state_dir>/attempts/NAME
+ *   berth-runner --probe          as a child of berthd: can the engine be used?
+ *   berth-runner --job FILE|-     by hand
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/config.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "proto/attempt.h"
+#include "proto/child.h"
+#include "proto/control.h"
+#include "runner/byhand.h"
+#include "runner/job.h"
+#include "runner/place.h"
+#include "runner/probe.h"
+
+#define STATE_DIR_DEFAULT "/var/lib/berth"
+
+struct options {
+    const char *attempt, *job, *state_dir, *init;
+    bool probe, help, version;
+};
+
+static const char usage[] =
+    "usage: berth-runner --job FILE|- [--state-dir DIR] [--init FILE]\n"
+    "\n"
+    "Runs one job against the local Docker Engine and prints its log. FILE has the job as JSON, - is standard input.\n"
+    "\n"
+    "  --job FILE       the job\n"
+    "  --state-dir DIR  where its directory is made (BERTH_STATE_DIR, else " STATE_DIR_DEFAULT ");\n"
+    "                   must have the same path for the engine\n"
+    "  --init FILE      the static berth-init (else beside this program or in ../lib/berth)\n"
+    "  --version, --help\n"
+    "\n"
+    "DOCKER_HOST, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and DOCKER_API_VERSION name the engine, as for docker.\n"
+    "Exit status: the job's own, or 124 timed out, 125 errored, 130 canceled, 2 wrong usage or a wrong job.\n"
+    "SIGINT cancels the job, a second one kills it. berthd starts this program with --attempt NAME or --probe.\n";
+
+static int parse_options(int argc, char **argv, struct options *o) {
+    static const struct option longs[] = {
+        {"attempt", required_argument, NULL, 'a'}, {"job", required_argument, NULL, 'j'},
+        {"state-dir", required_argument, NULL, 's'}, {"init", required_argument, NULL, 'i'},
+        {"probe", no_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'}, {0}};
+    for (int c; (c = getopt_long(argc, argv, "h", longs, NULL)) != -1;) {
+        const char **text = c == 'a' ? &o->attempt : c == 'j' ? &o->job : c == 's' ? &o->state_dir : c == 'i' ? &o->init : NULL;
+        if (text)
+            *text = optarg;
+        o->probe |= c == 'p';
+        o->help |= c == 'h';
+        o->version |= c == 'v';
+        if (c == '?')
+            return -1;
+    }
+    int modes = (o->attempt != NULL) + (o->job != NULL) + o->probe;
+    return optind == argc && (modes == 1 || o->help || o->version) ? 0 : -1;
+}
+
+/* --- as a child of berthd --- */
+
+struct parent {
+    struct control config;
+    const char *state_dir, *init_path; /* borrowed from config */
+    struct engine_settings engine;
+};
+
+static void parent_done(struct parent *parent) {
+    control_done(&parent->config);
+}
+
+static int parent_listen(struct parent *parent, struct err *err) {
+    signal(SIGINT, SIG_IGN); /* a terminal sends these to the whole group; here the parent gives the orders */
+    signal(SIGQUIT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    if (control_recv_config(CHILD_FD, &parent->config, err) < 0)
+        return -1;
+    const json_t *settings = parent->config.settings;
+    parent->state_dir = json_get_string(settings, "state_dir");
+    parent->init_path = json_get_string(settings, "init_path");
+    parent->engine = (struct engine_settings){.host = json_get_string(settings, "docker_host"),
+                                              .tls_verify = json_get_string(settings, "docker_tls_verify"),
+                                              .cert_path = json_get_string(settings, "docker_cert_path"),
+                                              .api_version = json_get_string(settings, "docker_api_version")};
+    enum log_level level;
+    const char *word = json_get_string(settings, "log_level");
+    if (word && log_level_parse(word, &level) == 0)
+        log_set_level(level);
+    if (!parent->state_dir || parent->state_dir[0] != '/')
+        return err_set(err, ERR_USAGE, 0, "the parent's message has no absolute state_dir");
+    return 0;
+}
+
+static int fail(const char *what, const struct err *err) {
+    log_error(what, LERR(err));
+    if (err->kind == ERR_USAGE)
+        return CHILD_EXIT_NEVER;
+    return err->kind == ERR_BUG ? CHILD_EXIT_BUG : CHILD_EXIT_AGAIN;
+}
+
+static int run_attempt(const struct parent *parent, const char *name, struct err *err) {
+    struct orders orders;
+    char job_id[ATTEMPT_ID_MAX];
+    int number;
+    AUTO_FREE char *init_path = NULL;
+    AUTO_FREE char *attempts = mem_printf("%s/" ATTEMPT_DIR, parent->state_dir);
+    AUTO_ENGINE struct engine *engine = NULL;
+    AUTO_JOB struct job *job = NULL;
+    if (attempt_parse_dir_name(name, job_id, &number) < 0)
+        return err_set(err, ERR_USAGE, 0, "\"%.80s\" is no attempt's directory", name);
+    log_init("runner", job_id);
+    orders_init_child(&orders, CHILD_FD);
+    struct job_place place = {.attempts_dir = attempts, .name = name};
+    if (place_find_init(parent->init_path, &init_path, err) < 0 || engine_open(&parent->engine, &engine, err) < 0)
+        return -1;
+    place.init_path = init_path;
+    if (job_open(&place, engine, &orders, &job, err) < 0 ||
+        control_send(CHILD_FD, &(struct control){.type = CONTROL_READY}, err) < 0 || job_run(job, err) < 0)
+        return -1;
+    const struct verdict *v = &job_journal(job)->verdict;
+    log_info("job ended", LI("attempt", number), LS("status", status_name(v->status)), LS("reason", reason_name(v->reason)),
+             LI("exit_code", v->exit_code), LI("signal", v->signal));
+    return 0;
+}
+
+static int run_probe(const struct parent *parent, struct err *err) {
+    struct orders orders;
+    char detail[PROBE_DETAIL_MAX] = "";
+    struct control answer = {.type = CONTROL_PROBED, .detail = detail};
+    AUTO_FREE char *init_path = NULL;
+    AUTO_ENGINE struct engine *engine = NULL;
+    orders_init_child(&orders, CHILD_FD);
+    struct ctx ctx = ctx_child(&orders.live);
+    ctx_deadline_in(&ctx, PROBE_MAX_MS);
+    if (control_send(CHILD_FD, &(struct control){.type = CONTROL_READY}, err) < 0)
+        return -1;
+    if (place_find_init(parent->init_path, &init_path, err) < 0 || engine_open(&parent->engine, &engine, err) < 0) {
+        snprintf(detail, sizeof detail, "%s", err->text);
+    } else {
+        struct probe probe = {.state_dir = parent->state_dir,
+                              .init_path = init_path,
+                              .instance = parent->config.instance,
+                              .cluster = parent->config.cluster};
+        answer.ok = probe_run(&probe, engine, &ctx, detail);
+    }
+    return control_send(CHILD_FD, &answer, err);
+}
+
+static int run_as_child(const struct options *o) {
+    CLEANUP(parent_done) struct parent parent = {0};
+    struct err err = {0};
+    if (parent_listen(&parent, &err) < 0)
+        return fail("runner got no orders", &err);
+    int done = o->probe ? run_probe(&parent, &err) : run_attempt(&parent, o->attempt, &err);
+    return done < 0 ? fail(o->probe ? "probe not done" : "attempt not brought to its end", &err) : CHILD_EXIT_DONE;
+}
+
+/* --- by hand --- */
+
+static int run_by_hand(const struct options *o) {
+    struct err err = {0};
+    AUTO_FREE char *init_path = NULL;
+    char cwd[PATH_MAX] = "";
+    const char *state = o->state_dir ? o->state_dir : config_env("BERTH_STATE_DIR");
+    if (!state)
+        state = STATE_DIR_DEFAULT;
+    log_set_level(LOG_LEVEL_WARN);
+    if ((state[0] != '/' && !getcwd(cwd, sizeof cwd)) || place_find_init(o->init, &init_path, &err) < 0) {
+        fprintf(stderr, "berth-runner: %s\n", err.text[0] ? err.text : strerror(errno));
+        return BYHAND_EXIT_USAGE;
+    }
+    AUTO_FREE char *state_dir = state[0] == '/' ? mem_strdup(state) : mem_printf("%s/%s", cwd, state);
+    struct byhand byhand = {.job = o->job,
+                            .state_dir = state_dir,
+                            .init_path = init_path,
+                            .engine = {.host = config_env("DOCKER_HOST"),
+                                       .tls_verify = config_env("DOCKER_TLS_VERIFY"),
+                                       .cert_path = config_env("DOCKER_CERT_PATH"),
+                                       .api_version = config_env("DOCKER_API_VERSION")}};
+    return byhand_run(&byhand);
+}
+
+int main(int argc, char **argv) {
+    struct options o = {0};
+    signal(SIGPIPE, SIG_IGN);
+    log_init("runner", NULL);
+    if (parse_options(argc, argv, &o) < 0) {
+        fputs(usage, stderr);
+        return BYHAND_EXIT_USAGE;
+    }
+    if (o.help || o.version) {
+        fputs(o.help ? usage : "berth-runner " BERTH_VERSION "\n", stdout);
+        return 0;
+    }
+    return o.job ? run_by_hand(&o) : run_as_child(&o);
+}

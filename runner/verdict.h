@@ -1,0 +1,47 @@
+/*
+ * verdict - how an attempt ended, decided from all that is known about it. Pure.
+ *
+ * Three witnesses: berth-init's END record (the true wait status and the kernel's counters), the engine's inspect,
+ * and what the runner itself did. Exit status 137 alone says nothing: a kill by signal 9 and a lack of memory rest on
+ * what init saw and on the counters. contract.md, "Status and reason".
+ */
+#ifndef BERTH_RUNNER_VERDICT_H
+#define BERTH_RUNNER_VERDICT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "proto/journal.h"
+#include "proto/spec.h"
+#include "proto/spool.h"
+#include "proto/status.h"
+
+struct evidence {
+    const struct spec *spec; /* for figures in messages; required */
+
+    /* Preparation: what went wrong before the command could run (an `errored` reason), or REASON_NONE. */
+    enum reason fault;
+    char fault_text[ERR_TEXT_MAX]; /* a sentence for people, or the engine's words */
+
+    /* Why the runner ended it: a `timed_out` or `canceled` reason, or REASON_NONE. */
+    enum reason stop;
+    bool stop_missed; /* the command had ended by itself before the stop reached it */
+    bool killed;      /* it did not end within the grace, or was not given any, and got SIGKILL */
+
+    bool started;        /* the engine confirmed the container's start */
+    bool host_restarted; /* the machine's boot id is not the one of the start */
+
+    bool end_known; /* init's END record is there: */
+    struct spool_end end;
+
+    bool container_missing; /* the engine does not know the container any more */
+    bool inspected;         /* the engine's words about the container that has ended: */
+    int engine_exit_code;
+    bool engine_oom_killed;
+    char engine_error[256]; /* "" when there is none */
+};
+
+void verdict_decide(const struct evidence *evidence, struct verdict *ret_verdict);
+
+#endif
