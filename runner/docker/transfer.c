@@ -275,6 +275,10 @@ int transfer_wait(struct transfer *t, const struct ctx *ctx, struct err *err) {
     return 0;
 }
 
+bool transfer_is_good(const struct transfer *t) {
+    return t->header_done && status_of(t) < 300;
+}
+
 void transfer_end(struct transfer *t) {
     if (!t->slot)
         return;

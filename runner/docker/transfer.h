@@ -79,6 +79,8 @@ int transfer_begin(struct engine *engine, struct call_slot *slot, const struct c
 int transfer_step(struct transfer *transfer, CURLcode *ret_code, struct err *err);
 /* Waits until transfer_step() has something to do; -1 also when the ctx ended, which is checked first. */
 int transfer_wait(struct transfer *transfer, const struct ctx *ctx, struct err *err);
+/* Whether the answer has begun and is one that on_bytes gets. */
+bool transfer_is_good(const struct transfer *transfer);
 /* What its end means: success is an answer below 300, or 304. */
 int transfer_verdict(struct transfer *transfer, CURLcode code, struct err *err);
 /* May be called at any time after transfer_begin, whether that succeeded or not. */

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "runner/docker/container.h"
 #include "runner/docker/engine.h"
+#include "runner/docker/events.h"
 #include "runner/docker/image.h"
 #include "runner/docker/network.h"
 #include "runner/docker/system.h"
@@ -431,4 +432,59 @@ Test(docker_engine, a_pull_from_where_nobody_listens) {
     cr_assert(image_pull(engine, &ctx, "127.0.0.1:9/x/y:z", NULL, NULL, NULL, &err) < 0);
     cr_assert_eq(err.kind, ERR_ENGINE, "%s", err.text);
     cr_assert_eq(image_pull_failure(&err), IMAGE_FAILED, "%s", err.text);
+}
+
+/* Reads until the container's "die"; counts what passes. */
+static void expect_life(struct events *events, const char *id, const char *exit_code) {
+    static const char *const expected[] = {"create", "start", "kill", "die"};
+    for (size_t at = 0; at < ARRAY_LEN(expected);) {
+        AUTO_EVENT struct event event = {0};
+        int there = events_next(events, &ctx, &event, &err);
+        cr_assert(there == 1, "waiting for %s: %d %s", expected[at], there, there < 0 ? err.text : "");
+        cr_assert_str_eq(event.type, "container");
+        cr_assert_str_eq(event.id, id);
+        cr_assert_str_eq(container_label(event.attributes, "io.berth.test"), test_name);
+        cr_assert(event.time_ns > 0);
+        if (strcmp(event.action, "attach") == 0 || strcmp(event.action, "exec_die") == 0)
+            continue;
+        cr_assert_str_eq(event.action, expected[at]);
+        if (strcmp(event.action, "kill") == 0)
+            cr_assert_str_eq(container_label(event.attributes, "signal"), "9");
+        if (strcmp(event.action, "die") == 0)
+            cr_assert_str_eq(container_label(event.attributes, "exitCode"), exit_code);
+        at++;
+    }
+}
+
+Test(docker_engine, events_tell_a_life_as_it_happens_and_afterwards) {
+    static const char *const types[] = {"container", NULL};
+    char id[ENGINE_ID_MAX];
+    struct container_exit end;
+    struct events_query query = {.labels = labels, .types = types, .since_us = clock_real_us()};
+    AUTO_EVENTS struct events *live = NULL, *past = NULL, *nothing = NULL;
+    OK(events_open(engine, &ctx, &query, &live, &err));
+    struct ctx moment = ctx_child(&ctx);
+    ctx_deadline_in(&moment, SHORT_MS);
+    struct event event;
+    cr_assert(events_next(live, &moment, &event, &err) < 0 && err.kind == ERR_DEADLINE, "%s", err.text);
+
+    create("while :; do sleep 1; done", id);
+    OK(container_start(engine, &ctx, id, &err));
+    OK(container_kill(engine, &ctx, id, "SIGKILL", &err));
+    OK(container_wait(engine, &ctx, id, &end, &err));
+    expect_life(live, id, "137");
+
+    const char *containers[] = {id, NULL};
+    query.until_us = clock_real_us();
+    query.containers = containers;
+    OK(events_open(engine, &ctx, &query, &past, &err));
+    expect_life(past, id, "137");
+    cr_assert(events_next(past, &ctx, &event, &err) == 0);
+
+    static const char *const actions[] = {"oom", NULL};
+    query.actions = actions;
+    OK(events_open(engine, &ctx, &query, &nothing, &err));
+    cr_assert(events_next(nothing, &ctx, &event, &err) == 0);
+    events_close(STEAL(past));
+    events_close(STEAL(nothing));
 }

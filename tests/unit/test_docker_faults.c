@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "runner/docker/container.h"
 #include "runner/docker/engine.h"
+#include "runner/docker/events.h"
 #include "runner/docker/image.h"
 #include "runner/docker/network.h"
 #include "runner/docker/system.h"
@@ -471,4 +472,66 @@ Test(docker_faults, nobody_listens_on_a_port) {
     snprintf(fake.host, sizeof fake.host, "tcp://127.0.0.1:9");
     open_engine("1.41");
     expect_info(ERR_AWAY, "tcp://127.0.0.1:9: Connection refused");
+}
+
+#define EVENT(n)                                                                                             \
+    "{\"Type\":\"container\",\"Action\":\"start\",\"Actor\":{\"ID\":\"" #n "\"},\"timeNano\":" #n "}\n"
+
+static void expect_events(struct events *events, int64_t count, enum err_kind end) {
+    struct event event = {0};
+    for (int64_t i = 1; i <= count; i++) {
+        cr_assert(events_next(events, &ctx, &event, &err) == 1, "%s", err.text);
+        cr_assert_eq(event.time_ns, i);
+        event_done(&event);
+    }
+    int there = events_next(events, &ctx, &event, &err);
+    cr_assert(end ? there < 0 && err.kind == end : there == 0, "%d %s", there, err.text);
+}
+
+Test(docker_faults, events_stop_when_the_engine_does) {
+    FAKE({.expect = "GET /v1.41/events?filters=%7B%22label%22%3A%5B%5D%7D HTTP/1.1\r\n",
+          .raw = CHUNKED "64\r\n" EVENT(1) "\r\n",
+          .then = FAKE_CLOSE},
+         {.status = "200 OK", .body = EVENT(1) "\r\n" EVENT(2)},
+         {.status = "200 OK", .body = EVENT(1) "nonsense\n"},
+         {.expect =
+              "GET /v1.41/events?filters=%7B%22label%22%3A%5B%5D%7D&since=1.500000000&until=2.000001000 "
+              "HTTP/1.1\r\n",
+          .status = "200 OK",
+          .body = EVENT(1)},
+         {.status = "400 Bad", .body = "{\"message\":\"no such filter\"}"},
+         {.raw = "HTTP/1.1 200 OK\r\n\r\n" EVENT(1),
+          .flood = "a long line that never ends",
+          .then = FAKE_FLOOD});
+    struct events_query query = {0}, window = {.since_us = 1500000, .until_us = 2000001};
+    static const struct {
+        bool window;
+        int count;
+        enum err_kind end;
+    } cases[] = {{false, 1, ERR_AWAY}, {false, 2, ERR_AWAY}, {false, 1, ERR_INVALID}, {true, 1, ERR_NONE}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        AUTO_EVENTS struct events *events = NULL;
+        cr_assert(events_open(engine, &ctx, cases[i].window ? &window : &query, &events, &err) == 0, "%s",
+                  err.text);
+        expect_events(events, cases[i].count, cases[i].end);
+    }
+    AUTO_EVENTS struct events *refused = NULL, *endless = NULL;
+    cr_assert(events_open(engine, &ctx, &query, &refused, &err) < 0 && engine_status_is(&err, 400), "%s",
+              err.text);
+    cr_assert(events_open(engine, &ctx, &query, &endless, &err) == 0, "%s", err.text);
+    expect_events(endless, 1, ERR_LIMIT);
+}
+
+/* More than fits between two questions: the stream is held back, and nothing is lost. */
+Test(docker_faults, events_wait_for_a_slow_reader) {
+    FAKE({.raw = "HTTP/1.1 200 OK\r\n\r\n", .flood = EVENT(7) EVENT(8) EVENT(9), .then = FAKE_FLOOD});
+    struct events_query query = {0};
+    struct event event = {0};
+    AUTO_EVENTS struct events *events = NULL;
+    cr_assert(events_open(engine, &ctx, &query, &events, &err) == 0, "%s", err.text);
+    for (int i = 0; i < 3 * 20000; i++) {
+        cr_assert(events_next(events, &ctx, &event, &err) == 1, "%s", err.text);
+        cr_assert_eq(event.time_ns, 7 + i % 3);
+        event_done(&event);
+    }
 }

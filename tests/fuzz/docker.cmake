@@ -1,0 +1,3 @@
+if(COMMAND berth_fuzz)
+    berth_fuzz(NAME fuzz_docker SOURCES ${CMAKE_CURRENT_LIST_DIR}/fuzz_docker.c USES berth_docker)
+endif()
