@@ -4,7 +4,7 @@ set(CMAKE_C_STANDARD_REQUIRED ON)
 set(CMAKE_C_EXTENSIONS ON)
 
 add_compile_definitions(_GNU_SOURCE BERTH_VERSION="${PROJECT_VERSION}")
-add_compile_options(-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla
+add_compile_options(-Wall -Wextra -Wno-missing-field-initializers -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla
                     -Wconversion -Wno-sign-conversion -Wswitch-enum -Wundef -fno-common -fno-strict-aliasing)
 if(BERTH_WERROR)
     add_compile_options(-Werror)
