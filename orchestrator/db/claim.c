@@ -83,7 +83,7 @@ void claim_leave(struct claim *c, const char *name, const char *state_id, int64_
 
 /* --- taking jobs --- */
 
-/* What claim_row() reads. A spec that is too long is not fetched, only its length. $SPEC_BYTES_MAX */
+/* What claim_row() reads. A spec that is too long is not fetched, only its length. */
 #define JOB_COLUMNS_                                                                                         \
     " m.job_id, m.number, m.id, m.token, (extract(epoch from m.claimed_at) * 1000000)::bigint, j.tenant,"    \
     " j.memory_bytes is null, octet_length(j.spec),"                                                         \
@@ -160,9 +160,11 @@ static void add_job(struct claim *c, const struct claim_job *job) {
     add_int(c, job->token);
 }
 
+enum { FACTS_COUNT = 6 };
+
 static void add_facts(struct claim *c, const struct claim_facts *facts) {
     if (!facts) {
-        for (int i = 0; i < 7; i++)
+        for (int i = 0; i < FACTS_COUNT; i++)
             add_text(c, NULL);
         return;
     }
@@ -172,7 +174,6 @@ static void add_facts(struct claim *c, const struct claim_facts *facts) {
     add_int(c, facts->cpus_milli);
     add_int(c, facts->priority);
     add_int(c, facts->run_at_us);
-    add_int(c, facts->log_bytes);
 }
 
 /* Only a bare row takes the facts: what the API has written was checked. $8 is the priority. */
@@ -194,6 +195,7 @@ void claim_describe(struct claim *c, const struct claim_job *job, const struct c
              " from a where j.id = $1::uuid and a.job_id = j.id and a.number = j.attempt");
     add_job(c, job);
     add_facts(c, facts);
+    add_int(c, facts->log_bytes);
 }
 
 void claim_release(struct claim *c, const struct claim_job *job, const struct claim_facts *facts) {
@@ -206,9 +208,8 @@ void claim_release(struct claim *c, const struct claim_job *job, const struct cl
              "   reason = case when cancel > 0 then coalesce(cancel_reason, 'requested') end,"
              "   message = case when cancel > 0 then 'canceled before it had started' end,"
              "   finished_at = case when cancel > 0 then now() end,"
-             "   orchestrator = null, attempt = j.attempt - 1,"
-             "" FACTS_
-             " from a where j.id = $1::uuid and a.job_id = j.id and $10::bigint is not distinct from $10");
+             "   orchestrator = null, attempt = j.attempt - 1," FACTS_
+             " from a where j.id = $1::uuid and a.job_id = j.id");
     add_job(c, job);
     add_facts(c, facts);
 }

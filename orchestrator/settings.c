@@ -1,0 +1,247 @@
+#include "orchestrator/settings.h"
+
+#include <ctype.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/units.h"
+
+enum {
+    KEY_BYTES = 32, /* of jwt_key and encryption_key, behind their base64 */
+    POLLS_PER_LEASE_MIN = 3,
+    HOST_MAX_BYTES = 256,
+    PORT_MAX = 65535,
+    INSTANCE_MAX_BYTES = 63,
+    TOKEN_MIN_BYTES = 16,
+    STATE_DIR_MAX_BYTES = 512, /* sockets and attempts lie below it */
+};
+
+enum flags { SECRET = 1, RELOAD = 2 };
+
+static const struct config_entry entries[] = {
+#define X(field, key_, env_, type_, def_, min_, max_, flags, help_)                                          \
+    {.key = (key_),                                                                                          \
+     .env = (env_),                                                                                          \
+     .type = CONFIG_##type_,                                                                                 \
+     .offset = offsetof(struct settings, field),                                                             \
+     .def = (def_),                                                                                          \
+     .min = (min_),                                                                                          \
+     .max = (max_),                                                                                          \
+     .secret = ((flags)&SECRET) != 0,                                                                        \
+     .reloadable = ((flags)&RELOAD) != 0,                                                                    \
+     .help = (help_)},
+#include "orchestrator/settings.def"
+#undef X
+};
+_Static_assert(ARRAY_LEN(entries) <= CONFIG_ENTRIES_MAX, "raise CONFIG_ENTRIES_MAX");
+
+const struct config_table settings_table = {.entries = entries, .count = ARRAY_LEN(entries)};
+
+struct spec_policy settings_policy(const struct settings *s) {
+    return (struct spec_policy){
+        .default_cpus_milli = s->default_cpus_milli,
+        .max_cpus_milli = s->max_cpus_milli,
+        .default_memory_bytes = s->default_memory,
+        .max_memory_bytes = s->max_memory,
+        .default_pids = s->default_pids,
+        .max_pids = s->max_pids,
+        .default_shm_bytes = s->default_shm,
+        .max_shm_bytes = s->max_shm,
+        .default_nofile = s->default_nofile,
+        .max_nofile = s->max_nofile,
+        .default_log_bytes = s->default_log,
+        .max_log_bytes = s->max_log,
+        .max_tmpfs_bytes = s->max_tmpfs,
+        .default_queue_ms = s->default_queue,
+        .max_queue_ms = s->max_queue,
+        .default_pull_ms = s->default_pull,
+        .max_pull_ms = s->max_pull,
+        .default_start_ms = s->default_start,
+        .max_start_ms = s->max_start,
+        .default_run_ms = s->default_run,
+        .max_run_ms = s->max_run,
+        .default_grace_ms = s->default_grace,
+        .max_grace_ms = s->max_grace,
+        .allowed_caps = s->allowed_caps,
+    };
+}
+
+/* "HOST:PORT", "[IPv6]:PORT"; the host without its brackets goes to ret_host. */
+static bool parse_address(const char *text, char ret_host[HOST_MAX_BYTES]) {
+    const char *colon = strrchr(text, ':');
+    if (!colon || colon == text)
+        return false;
+    size_t digits = strspn(colon + 1, "0123456789");
+    if (digits == 0 || digits > 5 || colon[1 + digits] || strtol(colon + 1, NULL, 10) > PORT_MAX)
+        return false;
+    const char *host = text;
+    size_t len = (size_t)(colon - text);
+    bool brackets = *host == '[';
+    if (brackets) {
+        if (len < 3 || host[len - 1] != ']')
+            return false;
+        host++;
+        len -= 2;
+    }
+    if (len >= HOST_MAX_BYTES || (!brackets && memchr(host, ':', len)))
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (!isalnum((unsigned char)host[i]) && !strchr(".-_*:%", host[i]))
+            return false;
+    memcpy(ret_host, host, len);
+    ret_host[len] = '\0';
+    return true;
+}
+
+static bool is_loopback(const char *host) {
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
+}
+
+static unsigned check_addresses(const struct settings *s, struct buf *report) {
+    char host[HOST_MAX_BYTES];
+    unsigned faults = 0;
+    if (s->metrics_listen && !parse_address(s->metrics_listen, host)) {
+        buf_addf(report, "metrics_listen = %s: write HOST:PORT, as in 127.0.0.1:9710 or [::1]:9710\n",
+                 s->metrics_listen);
+        faults++;
+    }
+    if (!s->listen || !parse_address(s->listen, host)) {
+        buf_addf(report, "listen = %s: write HOST:PORT, as in 127.0.0.1:8710, [::1]:8710 or *:8710\n",
+                 s->listen ? s->listen : "");
+        return faults + 1;
+    }
+    if (!s->auth && !is_loopback(host)) {
+        buf_addf(
+            report,
+            "auth = off: allowed only when listen is a loopback address, and it is %s; set auth = on, or "
+            "listen = 127.0.0.1:8710\n",
+            s->listen);
+        faults++;
+    }
+    return faults;
+}
+
+static unsigned check_times(const struct settings *s, struct buf *report) {
+    char a[UNITS_TEXT_MAX], b[UNITS_TEXT_MAX];
+    unsigned faults = 0;
+    if (s->lease_ms < POLLS_PER_LEASE_MIN * s->poll_interval_ms) {
+        buf_addf(report, "lease = %s: must be at least three times poll_interval, which is %s\n",
+                 units_format_duration(s->lease_ms, a), units_format_duration(s->poll_interval_ms, b));
+        faults++;
+    }
+    if (s->lost_after_ms < s->lease_ms) {
+        buf_addf(report, "lost_after = %s: must not be shorter than lease, which is %s\n",
+                 units_format_duration(s->lost_after_ms, a), units_format_duration(s->lease_ms, b));
+        faults++;
+    }
+    return faults;
+}
+
+static unsigned check_names(const struct settings *s, struct buf *report) {
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    enum log_level level;
+    unsigned faults = 0;
+    if (!s->state_dir || s->state_dir[0] != '/' || strlen(s->state_dir) > STATE_DIR_MAX_BYTES) {
+        buf_addf(report, "state_dir = %s: must be an absolute path of at most %d bytes\n",
+                 s->state_dir ? s->state_dir : "", STATE_DIR_MAX_BYTES);
+        faults++;
+    }
+    if (s->instance && (strlen(s->instance) > INSTANCE_MAX_BYTES ||
+                        s->instance[strspn(s->instance, allowed)] || s->instance[0] == '.')) {
+        buf_addf(report,
+                 "instance = %s: at most %d letters, digits, '.', '_' and '-', not beginning with '.'\n",
+                 s->instance, INSTANCE_MAX_BYTES);
+        faults++;
+    }
+    if (!s->log_level || log_level_parse(s->log_level, &level) < 0) {
+        buf_addf(report, "log_level = %s: write debug, info, warn or error\n",
+                 s->log_level ? s->log_level : "");
+        faults++;
+    }
+    return faults;
+}
+
+static unsigned check_key(const char *name, const char *value, struct buf *report) {
+    unsigned char key[KEY_BYTES + 1];
+    size_t len = 0;
+    const char *end = NULL;
+    if (!value)
+        return 0;
+    int done = sodium_base642bin(key, sizeof key, value, strlen(value), NULL, &len, &end,
+                                 sodium_base64_VARIANT_ORIGINAL);
+    explicit_bzero(key, sizeof key);
+    if (done == 0 && *end == '\0' && len == KEY_BYTES)
+        return 0;
+    buf_addf(report, "%s = ***: must be %d bytes in base64, as `openssl rand -base64 %d` prints them\n", name,
+             KEY_BYTES, KEY_BYTES);
+    return 1;
+}
+
+static unsigned check_secrets(const struct settings *s, struct buf *report) {
+    unsigned faults = check_key("jwt_key", s->jwt_key, report);
+    faults += check_key("encryption_key", s->encryption_key, report);
+    if (!s->admin_token)
+        return faults;
+    bool visible = true;
+    for (const char *p = s->admin_token; *p; p++)
+        visible = visible && isgraph((unsigned char)*p);
+    if (visible && strlen(s->admin_token) >= TOKEN_MIN_BYTES)
+        return faults;
+    buf_addf(report, "admin_token = ***: must be at least %d visible characters without blanks\n",
+             TOKEN_MIN_BYTES);
+    return faults + 1;
+}
+
+/* Every pair of a default and its ceiling, by the names that they share. */
+static unsigned check_ceilings(const struct settings *s, struct buf *report) {
+    const struct {
+        const char *name;
+        int64_t def, max;
+    } pairs[] = {
+        {"cpus", s->default_cpus_milli, s->max_cpus_milli},
+        {"memory", s->default_memory, s->max_memory},
+        {"pids", s->default_pids, s->max_pids},
+        {"shm", s->default_shm, s->max_shm},
+        {"nofile", s->default_nofile, s->max_nofile},
+        {"log", s->default_log, s->max_log},
+        {"queue", s->default_queue, s->max_queue},
+        {"pull", s->default_pull, s->max_pull},
+        {"start", s->default_start, s->max_start},
+        {"run", s->default_run, s->max_run},
+        {"grace", s->default_grace, s->max_grace},
+    };
+    unsigned faults = 0;
+    for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+        if (pairs[i].def <= pairs[i].max)
+            continue;
+        buf_addf(report, "default_%s: is above max_%s; lower the one or raise the other\n", pairs[i].name,
+                 pairs[i].name);
+        faults++;
+    }
+    return faults;
+}
+
+unsigned settings_check(const struct settings *s, struct buf *report) {
+    return check_addresses(s, report) + check_times(s, report) + check_names(s, report) +
+           check_secrets(s, report) + check_ceilings(s, report);
+}
+
+int settings_load(struct settings *s, char *const *argv, struct config_origins *ret_origins,
+                  struct buf *report, struct err *err) {
+    struct err why = {0};
+    int loaded = config_load(&settings_table, s, argv, ret_origins, report, &why);
+    unsigned faults = settings_check(s, report);
+    if (loaded < 0) {
+        if (err)
+            *err = why;
+        return -1;
+    }
+    if (faults)
+        return err_set(err, ERR_USAGE, 0, "%.*s", (int)strcspn(buf_str(report), "\n"), buf_str(report));
+    return 0;
+}

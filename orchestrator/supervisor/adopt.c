@@ -1,0 +1,99 @@
+/* adopt - attempts whose directory is there already: after a crash, an upgrade, or any other start. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fdutil.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "orchestrator/supervisor/supervisor_private.h"
+#include "proto/journal.h"
+
+enum { LIST_MAX = 65536 };
+
+static DIR *open_attempts(const struct supervisor *s) {
+    int fd = openat(s->state.attempts_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir) {
+        struct err err = {0};
+        err_sys(&err, "read the attempts in %s", s->settings.state_dir);
+        log_error("attempt directories cannot be read", LERR(&err));
+        if (fd >= 0)
+            close(fd);
+    }
+    return dir;
+}
+
+char **adopt_list(struct supervisor *s) {
+    AUTO_DIR DIR *dir = open_attempts(s);
+    size_t count = 0, room = 64;
+    if (!dir)
+        return NULL;
+    char **list = mem_alloc(room * sizeof *list);
+    for (const struct dirent *e = readdir(dir); e && count < LIST_MAX; e = readdir(dir)) {
+        if (e->d_name[0] == '.')
+            continue;
+        if (count + 1 == room)
+            list = mem_realloc(list, (room *= 2) * sizeof *list);
+        list[count++] = mem_strdup(e->d_name);
+    }
+    list[count] = NULL;
+    return list;
+}
+
+void adopt_list_free(char **list) {
+    for (char **p = list; p && *p; p++)
+        free(*p);
+    free(list);
+}
+
+bool adopt_listed(char *const *list, const char *name) {
+    for (; list && *list; list++)
+        if (strcmp(*list, name) == 0)
+            return true;
+    return false;
+}
+
+void adopt_directory(struct supervisor *s, const char *name) {
+    AUTO_ATTEMPT struct attempt *attempt = NULL;
+    struct journal journal = {0};
+    struct err err = {0};
+    if (children_find_runner(&s->children, name))
+        return;
+    AUTO_FD int fd = openat(s->state.attempts_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) /* the scribe has just removed it */
+        return;
+    if (journal_read(fd, &journal, &err) < 0)
+        log_warn("journal cannot be read, its runner will try", LS("attempt", name), LERR(&err));
+    if (journal_has(&journal, JOURNAL_CLEANED)) /* waits for the scribe */
+        return;
+    if (attempt_load(fd, &attempt, &err) < 0)
+        log_error("attempt cannot be read, its runner will try", LS("attempt", name), LERR(&err));
+    log_info("attempt taken up again", LS("attempt", name));
+    if (care_add_runner(s, name, attempt ? attempt->spec : NULL) < 0)
+        log_error("too many children, the attempt waits", LS("attempt", name),
+                  LI("children_max", CHILDREN_MAX));
+}
+
+/* Directories that never got their name. */
+static void remove_unnamed(struct supervisor *s) {
+    AUTO_DIR DIR *dir = open_attempts(s);
+    char job[ATTEMPT_ID_MAX];
+    int number = 0;
+    for (const struct dirent *e = dir ? readdir(dir) : NULL; e; e = readdir(dir))
+        if (e->d_name[0] == '.' && attempt_parse_dir_name(e->d_name + 1, job, &number) == 0)
+            dir_remove_tree(s->state.attempts_fd, e->d_name, NULL);
+}
+
+void adopt_all(struct supervisor *s) {
+    char job[ATTEMPT_ID_MAX];
+    int number = 0;
+    remove_unnamed(s);
+    char **list = adopt_list(s);
+    for (char **p = list; p && *p; p++)
+        if (attempt_parse_dir_name(*p, job, &number) == 0)
+            adopt_directory(s, *p);
+    adopt_list_free(list);
+}

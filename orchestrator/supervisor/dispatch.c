@@ -1,0 +1,272 @@
+/*
+ * dispatch - when the database is asked what. A notification is a hint, the poll is the truth.
+ *
+ * Of each kind at most one statement is on its way. A look at what is ours (claim_owned) and changes of it
+ * (claim, release) exclude each other, so that an attempt that is just being made or given back is never
+ * taken for one whose directory was lost.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "orchestrator/supervisor/supervisor_private.h"
+
+static bool works(const struct supervisor *s) {
+    return s->phase == PHASE_STARTING || s->phase == PHASE_RUNNING;
+}
+
+static bool send(struct supervisor *s, const struct claim *c, db_done *done, const char *what) {
+    struct err err = {0};
+    if (claim_send(s->pool, c, done, s, &err) == 0)
+        return true;
+    log_warn("statement not sent, repeated with the next poll", LS("statement", what), LERR(&err));
+    return false;
+}
+
+static void complain(const char *what, const struct err *err) {
+    if (err->kind != ERR_CANCELED)
+        log_warn("statement failed, repeated with the next poll", LS("statement", what), LERR(err));
+}
+
+/* --- claiming --- */
+
+static void on_claimed(void *arg, const PGresult *result, const struct err *err) {
+    struct supervisor *s = arg;
+    struct dispatch *d = &s->dispatch;
+    bool again = d->claim_again;
+    d->claiming = d->claim_again = false;
+    if (err) {
+        complain("claim", err);
+        d->owned_wanted = true; /* it may have taken effect */
+        return;
+    }
+    admit_rows(s, result);
+    if (again || PQntuples(result) > 0)
+        dispatch_kick(s);
+}
+
+static int64_t at_least_0(int64_t n) {
+    return n > 0 ? n : 0;
+}
+
+void dispatch_kick(struct supervisor *s) {
+    struct dispatch *d = &s->dispatch;
+    struct children_sum sum = children_sum(&s->children);
+    const struct settings *set = &s->settings;
+    int64_t room = set->slots - sum.runners;
+    if (d->claiming)
+        d->claim_again = true;
+    if (s->phase != PHASE_RUNNING || s->draining || !db_pool_is_up(s->pool) || d->directory_retry_ms ||
+        d->claiming || d->owning || d->fetching || d->releasing || room <= 0)
+        return;
+    struct claim_want want = {
+        .name = set->instance,
+        .limit = room < CLAIM_BATCH_MAX ? room : CLAIM_BATCH_MAX,
+        .memory_free = at_least_0(set->memory_bytes - sum.memory_bytes),
+        .memory_total = set->memory_bytes,
+        .cpus_free = at_least_0(set->cpus_milli - sum.cpus_milli),
+        .cpus_total = set->cpus_milli,
+        .default_memory = set->default_memory,
+        .default_cpus_milli = set->default_cpus_milli,
+        .default_log = set->default_log,
+    };
+    struct claim c;
+    claim_take(&c, &want);
+    d->claiming = send(s, &c, on_claimed, "claim");
+}
+
+static int on_retry_timer(sd_event_source *source, uint64_t usec, void *arg) {
+    struct supervisor *s = arg;
+    (void)source;
+    (void)usec;
+    s->dispatch.directory_retry_ms = 0;
+    dispatch_kick(s);
+    return 0;
+}
+
+void dispatch_directory_failed(struct supervisor *s) {
+    struct dispatch *d = &s->dispatch;
+    if (d->directory_retry_ms)
+        return;
+    int64_t pause_ms = d->directory_pause_ms ? d->directory_pause_ms * 2 : DIRECTORY_RETRY_MIN_MS;
+    d->directory_pause_ms = pause_ms < DIRECTORY_RETRY_MAX_MS ? pause_ms : DIRECTORY_RETRY_MAX_MS;
+    d->directory_retry_ms = d->directory_pause_ms;
+    if (timer_arm(s->loop, &d->retry_timer, d->directory_retry_ms, on_retry_timer, s) < 0)
+        d->directory_retry_ms = 0;
+}
+
+/* --- cancels --- */
+
+static void on_cancels(void *arg, const PGresult *result, const struct err *err) {
+    struct supervisor *s = arg;
+    s->dispatch.canceling = false;
+    if (err) {
+        complain("cancels", err);
+        return;
+    }
+    for (int i = 0; i < PQntuples(result); i++) {
+        struct claim_cancel row = claim_cancel_row(result, i);
+        char name[ATTEMPT_NAME_MAX];
+        enum reason reason = REASON_REQUESTED;
+        struct child *runner =
+            children_find_runner(&s->children, attempt_dir_name(row.job, (int)row.number, name));
+        if (!reason_parse(row.reason, &reason) || reason_status(reason) != STATUS_CANCELED)
+            reason = REASON_REQUESTED;
+        if (runner)
+            care_cancel(runner, row.force, reason);
+    }
+    if (s->dispatch.cancel_again)
+        dispatch_ask_cancels(s);
+}
+
+void dispatch_ask_cancels(struct supervisor *s) {
+    struct dispatch *d = &s->dispatch;
+    struct claim c;
+    d->cancel_again = d->canceling;
+    if (d->canceling || !db_pool_is_up(s->pool) || children_sum(&s->children).runners == 0)
+        return;
+    claim_cancels(&c, s->settings.instance);
+    d->canceling = send(s, &c, on_cancels, "cancels");
+}
+
+/* After QUIT, for those that were not there yet or did not read. */
+static void repeat_shutdown(struct supervisor *s) {
+    for (size_t i = 0; i < s->children.count; i++)
+        if (s->children.items[i]->role == CHILD_RUNNER)
+            care_cancel(s->children.items[i], false, REASON_SHUTDOWN);
+}
+
+/* --- what is ours --- */
+
+static void on_fetched(void *arg, const PGresult *result, const struct err *err) {
+    struct supervisor *s = arg;
+    s->dispatch.fetching--;
+    if (err) {
+        complain("fetch", err);
+        s->dispatch.owned_wanted = true;
+    } else if (works(s)) {
+        admit_rows(s, result);
+    }
+    dispatch_kick(s);
+}
+
+static void fetch(struct supervisor *s, const struct claim_ours *row, const char *name) {
+    struct claim c;
+    if (s->dispatch.fetching >= CLAIM_BATCH_MAX) {
+        s->dispatch.owned_wanted = true;
+        return;
+    }
+    log_warn("attempt of ours without a directory, making it again", LS("attempt", name));
+    claim_fetch(&c, s->settings.instance, row->job, row->attempt_id);
+    if (send(s, &c, on_fetched, "fetch"))
+        s->dispatch.fetching++;
+}
+
+static void on_owned(void *arg, const PGresult *result, const struct err *err) {
+    struct supervisor *s = arg;
+    struct dispatch *d = &s->dispatch;
+    d->owning = false;
+    if (err) {
+        complain("owned", err);
+        d->owned_wanted = true;
+    }
+    for (int i = 0; !err && works(s) && i < PQntuples(result); i++) {
+        struct claim_ours row = claim_owned_row(result, i);
+        char name[ATTEMPT_NAME_MAX];
+        attempt_dir_name(row.job, (int)row.number, name);
+        if (children_find_runner(&s->children, name))
+            continue;
+        /* The scribe removes a directory only after the database says that the attempt has ended: one that
+         * was missing before the database was asked, and has not ended there, is truly missing. */
+        if (adopt_listed(d->listing, name))
+            adopt_directory(s, name);
+        else if (faccessat(s->state.attempts_fd, name, F_OK, 0) < 0)
+            fetch(s, &row, name);
+    }
+    adopt_list_free(d->listing);
+    d->listing = NULL;
+    dispatch_kick(s);
+}
+
+static void look_at_ours(struct supervisor *s) {
+    struct dispatch *d = &s->dispatch;
+    int64_t now_ms = clock_boot_ms();
+    if (!d->owned_wanted && now_ms - d->owned_at_ms < s->settings.lease_ms)
+        return;
+    if (!works(s) || d->claiming || d->owning || d->fetching || d->releasing)
+        return;
+    struct claim c;
+    d->listing = adopt_list(s);
+    if (!d->listing)
+        return;
+    claim_owned(&c, s->settings.instance);
+    d->owning = send(s, &c, on_owned, "owned");
+    if (!d->owning) {
+        adopt_list_free(d->listing);
+        d->listing = NULL;
+        return;
+    }
+    d->owned_wanted = false;
+    d->owned_at_ms = now_ms;
+}
+
+/* --- the poll --- */
+
+static void on_swept(void *arg, const PGresult *result, const struct err *err) {
+    struct supervisor *s = arg;
+    s->dispatch.sweeping = false;
+    if (err)
+        complain("sweep", err);
+    else if (db_get_int(result, 0, 0) > 0)
+        dispatch_kick(s);
+}
+
+static void sweep(struct supervisor *s) {
+    struct claim c;
+    if (s->dispatch.sweeping || s->draining || s->phase != PHASE_RUNNING)
+        return;
+    claim_sweep(&c);
+    s->dispatch.sweeping = send(s, &c, on_swept, "sweep");
+}
+
+static int on_poll(sd_event_source *source, uint64_t usec, void *arg) {
+    struct supervisor *s = arg;
+    (void)source;
+    (void)usec;
+    timer_arm(s->loop, &s->dispatch.poll_timer, s->settings.poll_interval_ms, on_poll, s);
+    if (s->phase == PHASE_CANCELING)
+        repeat_shutdown(s);
+    if (s->phase == PHASE_LEAVING || !db_pool_is_up(s->pool))
+        return 0;
+    sweep(s);
+    dispatch_ask_cancels(s);
+    look_at_ours(s);
+    dispatch_kick(s);
+    return 0;
+}
+
+void dispatch_hint(struct supervisor *s, const char *channel) {
+    if (s->phase == PHASE_LEAVING)
+        return;
+    if (!channel)
+        s->dispatch.owned_wanted = true;
+    dispatch_ask_cancels(s);
+    dispatch_kick(s);
+}
+
+int dispatch_begin(struct supervisor *s, struct err *err) {
+    s->dispatch.owned_wanted = true;
+    if (timer_arm(s->loop, &s->dispatch.poll_timer, 0, on_poll, s) < 0)
+        return err_set(err, ERR_BUG, 0, "no timer for the poll");
+    return 0;
+}
+
+void dispatch_end(struct supervisor *s) {
+    struct dispatch *d = &s->dispatch;
+    d->poll_timer = sd_event_source_disable_unref(d->poll_timer);
+    d->retry_timer = sd_event_source_disable_unref(d->retry_timer);
+    adopt_list_free(d->listing);
+    d->listing = NULL;
+}

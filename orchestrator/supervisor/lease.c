@@ -1,0 +1,89 @@
+/* lease - the heartbeat that shows others that we live, on a timer of its own. */
+#include "base/log.h"
+#include "orchestrator/supervisor/supervisor_private.h"
+
+static int on_heartbeat_timer(sd_event_source *source, uint64_t usec, void *arg);
+
+static void arm(struct supervisor *s) {
+    timer_arm(s->loop, &s->heartbeat_timer, s->settings.lease_ms / HEARTBEATS_PER_LEASE, on_heartbeat_timer,
+              s);
+}
+
+static void on_registered(void *arg, const PGresult *result, const struct err *err) {
+    struct supervisor *s = arg;
+    int64_t age_s = 0;
+    if (err) {
+        log_warn("registering again failed, repeated with the next heartbeat", LERR(err));
+        return;
+    }
+    if (claim_registered(result, &age_s))
+        return;
+    log_error("another berthd has taken our name; give this one another with BERTH_INSTANCE; berthd ends",
+              LS("instance", s->settings.instance), LI("exit", 75));
+    leave_now(s, 75);
+}
+
+static void register_again(struct supervisor *s) {
+    struct claim c;
+    struct err err = {0};
+    claim_register(&c, s->settings.instance, s->state.id, s->settings.slots, s->settings.lease_ms);
+    if (claim_send(s->pool, &c, on_registered, s, &err) < 0)
+        log_warn("registering again failed, repeated with the next heartbeat", LERR(&err));
+}
+
+static void on_heartbeat(void *arg, const PGresult *result, const struct err *err) {
+    struct supervisor *s = arg;
+    s->heartbeat_sent = false;
+    if (err) {
+        if (err->kind != ERR_CANCELED)
+            log_warn("heartbeat failed", LERR(err));
+        return;
+    }
+    if (PQntuples(result) == 0) {
+        register_again(s);
+        return;
+    }
+    bool draining = claim_draining(result);
+    if (draining != s->draining)
+        log_info(draining ? "draining, no more claims" : "no longer draining");
+    s->draining = draining;
+    if (!draining)
+        dispatch_kick(s);
+}
+
+static int on_heartbeat_timer(sd_event_source *source, uint64_t usec, void *arg) {
+    struct supervisor *s = arg;
+    struct claim c;
+    (void)source;
+    (void)usec;
+    arm(s);
+    if (s->heartbeat_sent || s->phase == PHASE_LEAVING)
+        return 0;
+    claim_heartbeat(&c, s->settings.instance, s->state.id, s->settings.slots,
+                    children_sum(&s->children).runners);
+    s->heartbeat_sent = claim_send(s->pool, &c, on_heartbeat, s, NULL) == 0;
+    return 0;
+}
+
+int lease_begin(struct supervisor *s, struct err *err) {
+    if (timer_arm(s->loop, &s->heartbeat_timer, 0, on_heartbeat_timer, s) < 0)
+        return err_set(err, ERR_BUG, 0, "no timer for the heartbeat");
+    return 0;
+}
+
+static void on_left(void *arg, const PGresult *result, const struct err *err) {
+    struct supervisor *s = arg;
+    (void)result;
+    if (err)
+        log_warn("clean exit not recorded, others wait for the lease", LERR(err));
+    s->leave_recorded = true;
+    leave_check(s);
+}
+
+void lease_leave(struct supervisor *s) {
+    struct claim c;
+    bool running = children_sum(&s->children).runners > 0;
+    claim_leave(&c, s->settings.instance, s->state.id, running ? s->settings.detach_timeout_ms : 0);
+    if (!s->pool || !db_pool_is_up(s->pool) || claim_send(s->pool, &c, on_left, s, NULL) < 0)
+        s->leave_recorded = true;
+}

@@ -1,0 +1,58 @@
+/* probe - before the first claim: `berth-runner --probe` shows that the engine answers and sees the state
+ * directory. */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "orchestrator/supervisor/supervisor.h"
+#include "orchestrator/supervisor/supervisor_private.h"
+
+enum { PROBE_RETRY_MS = 1000, PROBE_RETRY_MAX_MS = 8000 };
+
+static int on_probe_timer(sd_event_source *source, uint64_t usec, void *arg) {
+    struct supervisor *s = arg;
+    (void)source;
+    (void)usec;
+    if (s->phase != PHASE_STARTING || children_find_role(&s->children, CHILD_PROBE))
+        return 0;
+    struct child *child = care_add(s, CHILD_PROBE, "");
+    if (child)
+        care_start(s, child);
+    return 0;
+}
+
+void probe_begin(struct supervisor *s) {
+    s->engine_wait_until_ms = clock_boot_ms() + ENGINE_WAIT_MS;
+    timer_arm(s->loop, &s->probe_timer, 0, on_probe_timer, s);
+}
+
+void probe_answered(struct supervisor *s, bool ok, const char *detail) {
+    if (s->phase != PHASE_STARTING)
+        return;
+    free(s->probe_detail);
+    s->probe_detail = mem_strdup(detail);
+    if (!ok)
+        return;
+    s->phase = PHASE_RUNNING;
+    log_info("engine and state directory proved, claiming begins", LS("engine", detail),
+             LI("slots", s->settings.slots), LI("memory_bytes", s->settings.memory_bytes));
+}
+
+void probe_ended(struct supervisor *s, struct child *child) {
+    static const char silent[] = "berth-runner --probe ended without an answer";
+    if (s->phase != PHASE_STARTING)
+        return;
+    const char *why = s->probe_detail ? s->probe_detail : silent;
+    int64_t left_ms = s->engine_wait_until_ms - clock_boot_ms();
+    if (left_ms <= 0) {
+        log_error("the engine cannot be used, berthd ends", LS("error", why), LI("after_ms", ENGINE_WAIT_MS),
+                  LI("exit", SUPERVISOR_EXIT_AWAY));
+        leave_now(s, SUPERVISOR_EXIT_AWAY);
+        return;
+    }
+    int64_t pause_ms = PROBE_RETRY_MAX_MS - left_ms * (PROBE_RETRY_MAX_MS - PROBE_RETRY_MS) / ENGINE_WAIT_MS;
+    log_warn("the engine cannot be used yet, trying on", LS("error", why), LI("pause_ms", pause_ms),
+             LI("child_pid", child->pid));
+    timer_arm(s->loop, &s->probe_timer, pause_ms < left_ms ? pause_ms : left_ms, on_probe_timer, s);
+}

@@ -1,0 +1,120 @@
+/* supervisor_private - the parent's one structure, and what its files offer each other. */
+#ifndef BERTH_SUPERVISOR_PRIVATE_H
+#define BERTH_SUPERVISOR_PRIVATE_H
+
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "base/ctx.h"
+#include "orchestrator/db/claim.h"
+#include "orchestrator/settings.h"
+#include "orchestrator/supervisor/children.h"
+#include "orchestrator/supervisor/state_dir.h"
+#include "proto/status.h"
+
+enum {
+    DATABASE_WAIT_MS = 60000, /* for PostgreSQL at the start, then exit 69 */
+    ENGINE_WAIT_MS = 60000,   /* for a successful probe at the start, then exit 69 */
+    QUIT_WAIT_MS = 60000,     /* for canceled jobs to be cleaned up and recorded */
+    LEAVE_WAIT_MS = 3000,     /* for children to end by themselves once their socket is closed */
+    POOL_CONNECTIONS = 2,     /* and one that listens */
+    POOL_QUEUE_TIMEOUT_MS = 5000,
+    HEARTBEATS_PER_LEASE = 3,
+    DIRECTORY_RETRY_MIN_MS = 1000, /* an attempt's directory cannot be made: the disk is full */
+    DIRECTORY_RETRY_MAX_MS = 30000,
+};
+
+enum phase {
+    PHASE_STARTING, /* the engine has not been proved: nothing is claimed */
+    PHASE_RUNNING,
+    PHASE_DRAINING,  /* TERM: nothing is claimed, runners may end their jobs */
+    PHASE_CANCELING, /* QUIT: every runner was told to cancel */
+    PHASE_LEAVING,   /* children are let go, containers stay */
+};
+
+struct dispatch {
+    sd_event_source *poll_timer, *retry_timer;
+    bool sweeping, claiming, canceling, owning; /* a statement of this kind is on its way */
+    bool claim_again, cancel_again, owned_wanted;
+    unsigned fetching, releasing; /* statements on their way */
+    int64_t owned_at_ms;          /* when we last looked at what is ours */
+    int64_t directory_retry_ms; /* claims pause for so long: a directory could not be made; 0: they do not */
+    int64_t directory_pause_ms; /* the last such pause; 0: a directory was made since */
+    char **listing;             /* attempt directories before the look at what is ours; NULL-terminated */
+};
+
+struct supervisor {
+    struct settings settings; /* effective; init_path is the copy in the state directory */
+    char *const *argv;
+    struct state_dir state;
+    char cluster[ATTEMPT_ID_MAX];
+    char *runner_path;
+    bool change_user; /* of the gateway */
+    uid_t gateway_uid;
+    gid_t gateway_gid;
+    sd_event *loop;
+    struct db_pool *pool;
+    struct children children;
+    struct dispatch dispatch;
+    enum phase phase;
+    bool draining; /* told so through the database */
+    int exit_status;
+    sd_event_source *signals[4], *heartbeat_timer, *phase_timer, *attempts_watch, *probe_timer;
+    int64_t engine_wait_until_ms;
+    bool leave_recorded, heartbeat_sent;
+    char *probe_detail;
+};
+
+/* startup.c */
+int startup_failed(const struct err *err); /* logs it; the exit status that it means */
+int startup_check_url(const struct settings *settings, struct err *err);
+int startup_resolve(struct supervisor *s, struct err *err); /* settings that were left open */
+int startup_database(struct supervisor *s,
+                     struct err *err); /* connects, migrates, registers; ERR_AWAY, ERR_LIMIT: name taken */
+int startup_programs(struct supervisor *s, struct err *err);
+
+/* care.c */
+int care_start(struct supervisor *s, struct child *child); /* a failure counts as a death */
+struct child *care_add(struct supervisor *s, enum role role, const char *name);
+int care_add_runner(struct supervisor *s, const char *name, const struct spec *spec); /* spec NULL: unknown */
+void care_let_go(struct child *child); /* closes its socket: it ends by itself */
+void care_kill_all(struct supervisor *s);
+void care_cancel(struct child *runner, bool force, enum reason reason);
+
+/* probe.c */
+void probe_begin(struct supervisor *s);
+void probe_answered(struct supervisor *s, bool ok, const char *detail);
+void probe_ended(struct supervisor *s, struct child *child);
+
+/* dispatch.c */
+int dispatch_begin(struct supervisor *s, struct err *err);
+void dispatch_kick(struct supervisor *s);                      /* there may be work or room: claim now */
+void dispatch_hint(struct supervisor *s, const char *channel); /* from the database; NULL: connected again */
+void dispatch_ask_cancels(struct supervisor *s);
+void dispatch_directory_failed(struct supervisor *s); /* claims pause */
+void dispatch_end(struct supervisor *s);
+
+/* admit.c */
+void admit_rows(struct supervisor *s, const PGresult *rows);
+
+/* adopt.c */
+void adopt_all(struct supervisor *s);
+void adopt_directory(struct supervisor *s, const char *name); /* unless it has a runner or needs none */
+char **adopt_list(struct supervisor *s); /* names, NULL-terminated; NULL: cannot be read */
+void adopt_list_free(char **list);
+bool adopt_listed(char *const *list, const char *name);
+
+/* lease.c */
+int lease_begin(struct supervisor *s, struct err *err);
+void lease_leave(struct supervisor *s); /* records the clean exit; sets leave_recorded */
+
+/* leave.c */
+int leave_watch_signals(struct supervisor *s, struct err *err);
+void leave_now(struct supervisor *s, int exit_status);
+void leave_check(struct supervisor *s); /* a child or a directory has gone: is that all we waited for? */
+
+/* timers */
+int timer_arm(sd_event *loop, sd_event_source **source, int64_t in_ms, sd_event_time_handler_t handler,
+              void *arg);
+
+#endif
