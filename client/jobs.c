@@ -193,6 +193,11 @@ static void print_row(const json_t *job) {
            image ? image : "-");
 }
 
+static void print_heading(const struct jobs_options *options) {
+    if (options->common.output == OUTPUT_TABLE && !options->common.quiet)
+        printf("%-36s  %-26s  %-5s  %-20s  %s\n", "ID", "STATUS", "AGE", "NAME", "IMAGE");
+}
+
 /* One page after the other; *ret_all collects the items for JSON. */
 static int list_jobs(struct remote *remote, const struct jobs_options *options, json_t *ret_all,
                      struct err *err) {
@@ -205,6 +210,8 @@ static int list_jobs(struct remote *remote, const struct jobs_options *options, 
                                           escaped ? "&cursor=" : "", escaped ? escaped : "");
         if (remote_call(remote, "GET", path, NULL, NULL, &page, err) < 0)
             return -1;
+        if (pages == 0)
+            print_heading(options);
         size_t i;
         json_t *job;
         json_array_foreach(json_object_get(page, "items"), i, job) {
@@ -239,8 +246,6 @@ int command_ps(int argc, char **argv) {
         return complain_usage(argv[0], &err);
     }
     AUTO_JSON json_t *all = json_array();
-    if (options.common.output == OUTPUT_TABLE && !options.common.quiet)
-        printf("%-36s  %-26s  %-5s  %-20s  %s\n", "ID", "STATUS", "AGE", "NAME", "IMAGE");
     if (list_jobs(&remote, &options, all, &err) < 0)
         return complain(EXIT_ERRORED, &err);
     if (options.common.output == OUTPUT_JSON)
