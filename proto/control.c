@@ -142,12 +142,10 @@ int control_decode(const char *bytes, size_t len, struct control *ret_message, s
 }
 
 int control_recv(int fd, struct control *ret_message, struct err *err) {
-    char bytes[CHILD_MESSAGE_MAX + 1]; /* one more, so that a longer one is seen */
+    char bytes[CHILD_MESSAGE_MAX];
     ssize_t n = packet_recv(fd, bytes, sizeof bytes, err);
     if (n <= 0)
         return (int)n;
-    if (n > CHILD_MESSAGE_MAX)
-        return err_set(err, ERR_INVALID, 0, "message has more than %d bytes", CHILD_MESSAGE_MAX);
     int result = control_decode(bytes, (size_t)n, ret_message, err);
     explicit_bzero(bytes, (size_t)n); /* secrets come this way */
     return result < 0 ? -1 : 1;

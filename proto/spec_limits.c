@@ -66,6 +66,19 @@ static void add_tmpfs(struct spec *spec, char *path, int64_t bytes) {
     spec->limits.tmpfs_count = n + 1;
 }
 
+/* Checked together too: the ceiling bounds what a job can hold in memory this way. */
+static void check_tmpfs_sum(struct spec_reader *r, const struct spec_at *at) {
+    int64_t ceiling = r->policy->max_tmpfs_bytes;
+    int64_t sum = 0;
+    char text[UNITS_TEXT_MAX];
+    for (size_t i = 0; i < r->spec->limits.tmpfs_count; i++)
+        sum += r->spec->limits.tmpfs[i].bytes; /* at most SPEC_TMPFS_MAX times SIZE_BYTES_MAX */
+    if (ceiling && sum > ceiling)
+        spec_fault(r->faults, at,
+                   "all together are over the ceiling of %s that the operator has set (BERTH_MAX_TMPFS)",
+                   units_format_size(ceiling, text));
+}
+
 static void read_tmpfs(struct spec_reader *r, const struct spec_at *at, const json_t *value,
                        const struct spec_field *field) {
     const char *key;
@@ -90,6 +103,7 @@ static void read_tmpfs(struct spec_reader *r, const struct spec_at *at, const js
         if (path && !fault && bytes >= 0)
             add_tmpfs(r->spec, STEAL(path), bytes);
     }
+    check_tmpfs_sum(r, at);
 }
 
 static int signal_by_name(const char *name) {
