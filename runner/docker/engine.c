@@ -85,13 +85,17 @@ static int open_host(struct engine *engine, const struct engine_settings *settin
 
 /* "1.41", "v1.41": the minor number; -1: neither. */
 static int parse_version(const char *text) {
-    unsigned major = 0, minor = 0;
-    int used = 0;
     if (text[0] == 'v')
         text++;
-    if (sscanf(text, "%1u.%3u%n", &major, &minor, &used) != 2 || text[used] || major != 1)
+    if (strncmp(text, "1.", 2) != 0)
         return -1;
-    return (int)minor;
+    int minor = 0;
+    size_t digits = strspn(text + 2, "0123456789");
+    if (digits == 0 || digits > 3 || text[2 + digits])
+        return -1;
+    for (size_t i = 0; i < digits; i++)
+        minor = minor * 10 + (text[2 + i] - '0');
+    return minor;
 }
 
 static int open_version(struct engine *engine, const char *version, struct err *err) {

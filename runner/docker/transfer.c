@@ -201,6 +201,8 @@ static void set_peer(const struct engine *engine, CURL *easy) {
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* whatever http_proxy says */
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CALL_CONNECT_MAX_MS);
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT,
+                     1L); /* a name that is being looked up does not hold up an end */
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L); /* a wait may be silent for days */
     if (engine->socket)
         curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, engine->socket);
