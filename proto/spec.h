@@ -83,7 +83,8 @@ struct spec {
     struct spec_pairs labels;
 };
 
-/* The operator's defaults and ceilings (BERTH_DEFAULT_*, BERTH_MAX_*); spec_policy_builtin() gives the built-in. */
+/* The operator's defaults and ceilings (BERTH_DEFAULT_*, BERTH_MAX_*); spec_policy_builtin() gives the built-in. A
+ * ceiling of 0 is none; under any other, a job that names no CPUs or no queue deadline gets the ceiling. */
 struct spec_policy {
     int64_t default_cpus_milli, max_cpus_milli;
     int64_t default_memory_bytes, max_memory_bytes;

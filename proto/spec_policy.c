@@ -8,24 +8,25 @@
 #define HOURS (60 * MINUTES)
 #define DAYS (24 * HOURS)
 
+/* The same as the defaults of berthd's settings (orchestrator/settings.def). */
 struct spec_policy spec_policy_builtin(void) {
     return (struct spec_policy){
         .default_cpus_milli = 0,
         .max_cpus_milli = 0,
         .default_memory_bytes = 512 * MIB,
-        .max_memory_bytes = 64 * GIB,
-        .default_pids = 512,
+        .max_memory_bytes = 1024 * GIB,
+        .default_pids = 1024,
         .max_pids = 32768,
         .default_shm_bytes = 64 * MIB,
-        .max_shm_bytes = 8 * GIB,
-        .default_nofile = 4096,
+        .max_shm_bytes = 16 * GIB,
+        .default_nofile = 65536,
         .max_nofile = 1048576,
         .default_log_bytes = 64 * MIB,
         .max_log_bytes = 1 * GIB,
-        .max_tmpfs_bytes = 8 * GIB,
-        .default_queue_ms = 24 * HOURS,
+        .max_tmpfs_bytes = 16 * GIB,
+        .default_queue_ms = 0,
         .max_queue_ms = 30 * DAYS,
-        .default_pull_ms = 10 * MINUTES,
+        .default_pull_ms = 5 * MINUTES,
         .max_pull_ms = 1 * HOURS,
         .default_start_ms = 1 * MINUTES,
         .max_start_ms = 10 * MINUTES,

@@ -75,6 +75,7 @@ Test(spec, defaults_are_the_operators) {
     struct spec_policy policy = spec_policy_builtin();
     policy.default_memory_bytes = 123 << 20;
     policy.default_run_ms = 4321;
+    policy.default_queue_ms = 8765;
     AUTO_SPEC struct spec *s = parsed("{\"image\":\"a\"}", &policy);
     cr_expect_null(s->name);
     cr_expect_null(s->input);
