@@ -76,6 +76,9 @@ bool db_get_bool(const PGresult *r, int row, int col);
 /* Decodes bytea in hex form; *ret is owned by the caller. */
 int db_get_bytes(const PGresult *r, int row, int col, unsigned char **ret, size_t *ret_len, struct err *err);
 
+/* A random number from 0 to bound - 1, for the jitter of a back-off. */
+int64_t db_random_below(int64_t bound);
+
 static inline void db_result_p(PGresult **r) {
     PQclear(*r);
 }

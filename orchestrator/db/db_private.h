@@ -20,7 +20,4 @@ const char *db_session_sql(void);
 int db_result_error(const PGconn *conn, const PGresult *result, const char *what, struct err *err);
 bool db_result_ok(const PGresult *result);
 
-/* A number below `bound`, for jitter. */
-int64_t db_random_below(int64_t bound);
-
 #endif

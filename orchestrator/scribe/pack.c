@@ -1,0 +1,165 @@
+#include "orchestrator/scribe/pack.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "proto/spool.h"
+
+/* Room for the gap behind the last chunk and for one more chunk with its gap at the head's end. */
+enum { PACK_CHUNKS_SPARE = 4 };
+
+static void put_le(unsigned char *out, uint64_t value, unsigned bytes) {
+    for (unsigned i = 0; i < bytes; i++)
+        out[i] = (unsigned char)(value >> (8 * i));
+}
+
+static uint32_t get_u32(const unsigned char *in) {
+    return (uint32_t)in[0] | (uint32_t)in[1] << 8 | (uint32_t)in[2] << 16 | (uint32_t)in[3] << 24;
+}
+
+int64_t pack_head_end(int64_t log_limit) {
+    return log_limit / 2;
+}
+
+int64_t pack_tail_begin(int64_t log_limit, int64_t log_bytes) {
+    int64_t head = pack_head_end(log_limit);
+    return log_bytes <= log_limit ? head : log_bytes - (log_limit - head);
+}
+
+size_t pack_trim_segments(unsigned char *segments, size_t len, int64_t drop) {
+    size_t at = 0;
+    while (drop > 0 && at + PACK_SEGMENT_BYTES <= len) {
+        uint32_t n = get_u32(segments + at);
+        if ((int64_t)n > drop) {
+            put_le(segments + at, (uint64_t)(n - drop), 4);
+            break;
+        }
+        drop -= n;
+        at += PACK_SEGMENT_BYTES;
+    }
+    memmove(segments, segments + at, len - at);
+    return len - at;
+}
+
+void pack_begin(struct pack *pack, const struct pack_position *from, int64_t log_limit) {
+    *pack = (struct pack){.from = *from, .at = *from, .log_limit = log_limit};
+}
+
+void pack_done(struct pack *pack) {
+    for (size_t i = 0; i < pack->count; i++) {
+        buf_done(&pack->chunks[i].bytes);
+        buf_done(&pack->chunks[i].segments);
+    }
+    pack->count = 0;
+}
+
+bool pack_is_full(const struct pack *pack) {
+    return pack->at.raw_pos - pack->from.raw_pos >= PACK_RAW_BYTES_MAX ||
+           pack->count >= PACK_CHUNKS_MAX - PACK_CHUNKS_SPARE;
+}
+
+/* The last chunk takes no more; what was lost meanwhile lies behind it. */
+static void close_chunk(struct pack *pack) {
+    pack->open = false;
+    if (!pack->garbage)
+        return;
+    pack->chunks[pack->count++] = (struct pack_chunk){
+        .log_offset = pack->at.log_bytes, .raw_offset = pack->at.raw_pos, .gap_bytes = pack->garbage};
+    pack->at.log_bytes += pack->garbage;
+    pack->at.lost_bytes += pack->garbage;
+    pack->garbage = 0;
+}
+
+static struct pack_chunk *chunk_for(struct pack *pack, size_t len) {
+    struct pack_chunk *last = pack->count ? &pack->chunks[pack->count - 1] : NULL;
+    if (pack->open && (last->bytes.len + len > PACK_CHUNK_BYTES_MAX ||
+                       last->segments.len >= (size_t)PACK_SEGMENTS_MAX * PACK_SEGMENT_BYTES ||
+                       pack->at.log_bytes == pack_head_end(pack->log_limit)))
+        close_chunk(pack);
+    if (pack->open)
+        return last;
+    last = &pack->chunks[pack->count++];
+    *last = (struct pack_chunk){.log_offset = pack->at.log_bytes,
+                                .raw_offset = pack->at.raw_pos,
+                                .bytes = BUF(PACK_CHUNK_BYTES_MAX),
+                                .segments = BUF((size_t)PACK_SEGMENTS_MAX * PACK_SEGMENT_BYTES)};
+    pack->open = true;
+    pack->last_stream = 0;
+    return last;
+}
+
+static void add_segment(struct pack *pack, struct pack_chunk *chunk, const struct spool_header *header, size_t len) {
+    int64_t ms = (int64_t)(header->time_us / (uint64_t)US_PER_MS);
+    if (pack->last_stream == (int)header->stream && pack->last_ms == ms) {
+        unsigned char *last = (unsigned char *)chunk->segments.data + chunk->segments.len - PACK_SEGMENT_BYTES;
+        put_le(last, get_u32(last) + len, 4);
+        return;
+    }
+    unsigned char segment[PACK_SEGMENT_BYTES] = {0};
+    put_le(segment, len, 4);
+    segment[4] = (unsigned char)header->stream;
+    put_le(segment + 8, header->time_us, 8);
+    buf_add(&chunk->segments, segment, sizeof segment);
+    pack->last_stream = (int)header->stream;
+    pack->last_ms = ms;
+}
+
+static void take_output(struct pack *pack, const struct spool_header *header, const unsigned char *payload) {
+    size_t left = header->len;
+    int64_t head_end = pack_head_end(pack->log_limit);
+    while (left > 0) {
+        struct pack_chunk *chunk = chunk_for(pack, left);
+        /* chunk_for may have told a gap, so where the head ends is looked at behind it. */
+        int64_t to_head_end = head_end - pack->at.log_bytes;
+        size_t len = to_head_end > 0 && (int64_t)left > to_head_end ? (size_t)to_head_end : left;
+        buf_add(&chunk->bytes, payload, len);
+        add_segment(pack, chunk, header, len);
+        crypto_hash_sha256_update(&pack->at.sha, payload, len);
+        pack->at.log_bytes += (int64_t)len;
+        payload += len;
+        left -= len;
+    }
+}
+
+size_t pack_take(struct pack *pack, const unsigned char *bytes, size_t len, bool final) {
+    size_t done = 0;
+    while (done < len && !pack_is_full(pack)) {
+        struct spool_header header = {0};
+        const unsigned char *payload = NULL;
+        size_t used = 0;
+        enum spool_next next = spool_next(bytes + done, len - done, &header, &payload, &used);
+        if (next == SPOOL_PARTIAL && !final)
+            break;
+        if (next == SPOOL_RECORD) {
+            if (header.type == SPOOL_OUTPUT)
+                take_output(pack, &header, payload);
+        } else {
+            used = used ? used : 1;
+            pack->garbage += (int64_t)used;
+        }
+        done += used;
+        pack->at.raw_pos += (int64_t)used;
+    }
+    return done;
+}
+
+/* A chunk that would be deleted by the transaction that stores it need not be stored. */
+static bool has_slid_out(const struct pack *pack, const struct pack_chunk *chunk) {
+    int64_t len = chunk->gap_bytes ? chunk->gap_bytes : (int64_t)chunk->bytes.len;
+    return chunk->log_offset >= pack_head_end(pack->log_limit) &&
+           chunk->log_offset + len <= pack_tail_begin(pack->log_limit, pack->at.log_bytes);
+}
+
+void pack_finish(struct pack *pack) {
+    close_chunk(pack);
+    size_t kept = 0;
+    for (size_t i = 0; i < pack->count; i++) {
+        if (has_slid_out(pack, &pack->chunks[i])) {
+            buf_done(&pack->chunks[i].bytes);
+            buf_done(&pack->chunks[i].segments);
+        } else {
+            pack->chunks[kept++] = pack->chunks[i];
+        }
+    }
+    pack->count = kept;
+}

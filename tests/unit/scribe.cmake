@@ -1,0 +1,1 @@
+berth_test(NAME test_pack LABEL unit SOURCES test_pack.c USES berth_scribe)
