@@ -1,5 +1,6 @@
 #include "orchestrator/settings.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -99,7 +100,10 @@ static bool parse_address(const char *text, char ret_host[HOST_MAX_BYTES]) {
 }
 
 static bool is_loopback(const char *host) {
-    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
+    struct in_addr v4;
+    if (inet_pton(AF_INET, host, &v4) == 1) /* 127.0.0.0/8 and not a name that begins so */
+        return (ntohl(v4.s_addr) >> 24) == 127;
+    return strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
 }
 
 static unsigned check_addresses(const struct settings *s, struct buf *report) {
@@ -217,7 +221,7 @@ static unsigned check_ceilings(const struct settings *s, struct buf *report) {
     };
     unsigned faults = 0;
     for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
-        if (pairs[i].def <= pairs[i].max)
+        if (pairs[i].def <= pairs[i].max || pairs[i].max == 0) /* 0: anything */
             continue;
         buf_addf(report, "default_%s: is above max_%s; lower the one or raise the other\n", pairs[i].name,
                  pairs[i].name);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "orchestrator/db/ship.h"
 #include "proto/spec.h"
 
 int claim_exec(struct db *db, const struct ctx *ctx, const struct claim *claim, PGresult **ret_result,
@@ -221,7 +222,8 @@ void claim_refuse(struct claim *c, const struct claim_job *job, const char *reas
           "   where id = $2::bigint and token = $3::bigint and finished_at is null returning job_id, number)"
           " update berth.jobs j set status = 'errored', reason = $4, message = $5, finished_at = now()"
           " from a where j.id = $1::uuid and a.job_id = j.id and a.number = j.attempt"
-          "   and j.status in ('preparing', 'running', 'canceling', 'lost')");
+          "   and j.status in ('preparing', 'running', 'canceling', 'lost')"
+          " returning pg_notify('" SHIP_CHANNEL "', j.id::text)");
     add_job(c, job);
     add_text(c, reason);
     add_text(c, message);
@@ -242,8 +244,10 @@ void claim_sweep(struct claim *c) {
              " ended as ("
              "  update berth.jobs j set status = 'timed_out', reason = 'queue_deadline',"
              "    message = 'no orchestrator had room for it before its queue deadline', finished_at = now()"
-             "  from late where j.id = late.id returning 1)"
-             " select (select count(*) from queued), (select count(*) from ended)");
+             "  from late where j.id = late.id returning j.id)"
+             " select (select count(*) from queued), (select count(*) from ended),"
+             "  (select pg_notify('" SHIP_CHANNEL "', case when count(*) > 200 then '*'"
+             "     else string_agg(id::text, ' ') end)::text from ended having count(*) > 0)");
     add_int(c, CLAIM_SWEEP_MAX);
 }
 

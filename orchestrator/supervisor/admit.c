@@ -13,17 +13,10 @@
 
 enum { MESSAGE_MAX = 1024 };
 
-static void on_described(void *arg, const PGresult *result, const struct err *err) {
-    (void)arg;
-    (void)result;
-    if (err && err->kind != ERR_CANCELED)
-        log_warn("a job's columns were not filled in from its spec", LERR(err));
-}
-
-static void on_refused(void *arg, const PGresult *result, const struct err *err) {
+static void on_given_back(void *arg, const PGresult *result, const struct err *err) {
     struct supervisor *s = arg;
     (void)result;
-    s->dispatch.releasing--;
+    s->dispatch.changing--;
     if (err) {
         log_warn("a refusal was not recorded, repeated soon", LERR(err));
         s->dispatch.owned_wanted = true;
@@ -37,8 +30,8 @@ static void refuse(struct supervisor *s, const struct claim_job *job, enum reaso
     struct err err = {0};
     log_warn("job refused", LS("job", job->job), LS("reason", reason_name(reason)), LS("error", message));
     claim_refuse(&c, job, reason_name(reason), message);
-    if (claim_send(s->pool, &c, on_refused, s, &err) == 0)
-        s->dispatch.releasing++;
+    if (claim_send(s->pool, &c, on_given_back, s, &err) == 0)
+        s->dispatch.changing++;
     else
         s->dispatch.owned_wanted = true;
 }
@@ -47,8 +40,8 @@ static void release(struct supervisor *s, const struct claim_job *job, const str
     struct claim c;
     struct err err = {0};
     claim_release(&c, job, facts);
-    if (claim_send(s->pool, &c, on_refused, s, &err) == 0)
-        s->dispatch.releasing++;
+    if (claim_send(s->pool, &c, on_given_back, s, &err) == 0)
+        s->dispatch.changing++;
     else
         s->dispatch.owned_wanted = true;
 }
@@ -132,40 +125,128 @@ static void on_directory_failed(struct supervisor *s, const struct claim_job *jo
     dispatch_directory_failed(s);
 }
 
-static void admit(struct supervisor *s, const struct claim_job *job) {
-    AUTO_SPEC struct spec *spec = NULL;
-    AUTO_FREE char *labels = NULL;
+/* An attempt that is about to get its directory. Its child is in the table already, so that its slot and
+ * memory are taken; the child is looked up by name, for it may be gone when the database has answered. */
+struct coming {
+    struct supervisor *supervisor;
+    struct claim_job job; /* strings: below */
+    char *job_id, *tenant, *labels;
+    struct claim_facts facts;
+    struct spec *spec;
     char name[ATTEMPT_NAME_MAX];
+};
+
+static void coming_free(struct coming *c) {
+    free(c->job_id);
+    free(c->tenant);
+    free(c->labels);
+    spec_free(c->spec);
+    free(c);
+}
+
+static void coming_free_p(struct coming **c) {
+    if (*c)
+        coming_free(*c);
+}
+#define AUTO_COMING CLEANUP(coming_free_p)
+
+static void make_and_start(const struct coming *c, struct child *child) {
+    struct supervisor *s = c->supervisor;
     struct err err = {0};
+    if (make_directory(s, &c->job, c->spec, &err) == 0) {
+        s->dispatch.directory_pause_ms = 0;
+        log_info("job claimed", LS("job", c->job.job), LI("attempt", c->job.number),
+                 LI("token", c->job.token));
+        care_start(s, child);
+        return;
+    }
+    children_remove(&s->children, child); /* was never started */
+    if (err.kind == ERR_SYS && err.code == EEXIST)
+        meet_existing(s, &c->job, c->name);
+    else
+        on_directory_failed(s, &c->job, &c->facts, &err);
+}
+
+static void on_described(void *arg, const PGresult *result, const struct err *err) {
+    AUTO_COMING struct coming *c = arg;
+    struct supervisor *s = c->supervisor;
+    struct child *child = children_find_runner(&s->children, c->name);
+    (void)result;
+    s->dispatch.changing--;
+    if (!child || s->phase == PHASE_LEAVING)
+        return; /* the next start finds it without a directory */
+    if (!err && (s->phase == PHASE_RUNNING || s->phase == PHASE_STARTING)) {
+        make_and_start(c, child);
+        dispatch_kick(s);
+        return;
+    }
+    children_remove(&s->children, child);
+    if (err) {
+        log_warn("a job's columns were not filled in, repeated soon", LS("job", c->job.job), LERR(err));
+        s->dispatch.owned_wanted = true;
+    } else {
+        release(s, &c->job, &c->facts);
+    }
+    leave_check(s);
+}
+
+/* The scribe reads the log limit from the attempt's row when it first sees the directory, so the row goes
+ * first. */
+static void describe(struct coming *coming) {
+    struct supervisor *s = coming->supervisor;
     struct claim c;
+    claim_describe(&c, &coming->job, &coming->facts);
+    if (claim_send(s->pool, &c, on_described, coming, NULL) == 0) {
+        s->dispatch.changing++;
+        return;
+    }
+    children_remove(&s->children, children_find_runner(&s->children, coming->name));
+    s->dispatch.owned_wanted = true;
+    coming_free(coming);
+}
+
+static struct coming *coming_new(struct supervisor *s, const struct claim_job *job, struct spec *spec) {
+    struct coming *c = mem_alloc(sizeof *c);
+    c->supervisor = s;
+    c->job = *job;
+    c->job.job = c->job_id = mem_strdup(job->job);
+    c->job.tenant = c->tenant = mem_strdup(job->tenant);
+    c->job.spec = NULL;
+    c->spec = spec;
+    c->facts = facts_of(spec, &c->labels);
+    attempt_dir_name(job->job, (int)job->number, c->name);
+    return c;
+}
+
+static void admit(struct supervisor *s, const struct claim_job *job) {
+    struct spec *spec = NULL;
+    char name[ATTEMPT_NAME_MAX];
+    if (children_find_runner(&s->children, attempt_dir_name(job->job, (int)job->number, name)))
+        return;
     if (job->number > ATTEMPT_NUMBER_MAX) {
         refuse(s, job, REASON_INTERNAL, "the job has had as many attempts as there can be");
         return;
     }
     if (parse_spec(s, job, &spec) < 0)
         return;
-    struct claim_facts facts = facts_of(spec, &labels);
-    attempt_dir_name(job->job, (int)job->number, name);
+    AUTO_COMING struct coming *c = coming_new(s, job, spec);
     if (job->bare && must_wait(s, spec)) {
-        release(s, job, &facts);
+        release(s, job, &c->facts);
         return;
     }
-    if (make_directory(s, job, spec, &err) < 0) {
-        if (err.kind == ERR_SYS && err.code == EEXIST)
-            meet_existing(s, job, name);
-        else
-            on_directory_failed(s, job, &facts, &err);
-        return;
-    }
-    s->dispatch.directory_pause_ms = 0;
-    log_info("job claimed", LS("job", job->job), LI("attempt", job->number), LI("token", job->token));
-    if (job->bare || spec->limits.log_bytes != s->settings.default_log) {
-        claim_describe(&c, job, &facts);
-        claim_send(s->pool, &c, on_described, s, NULL);
-    }
-    if (care_add_runner(s, name, spec) < 0)
-        log_error("too many children, the attempt waits", LS("attempt", name),
+    struct child *child = care_add(s, CHILD_RUNNER, c->name);
+    if (!child) {
+        log_error("no room for another child, the job goes back", LS("attempt", c->name),
                   LI("children_max", CHILDREN_MAX));
+        release(s, job, &c->facts);
+        return;
+    }
+    child->memory_bytes = spec->limits.memory_bytes;
+    child->cpus_milli = spec->limits.cpus_milli;
+    if (job->bare || spec->limits.log_bytes != s->settings.default_log)
+        describe(STEAL(c));
+    else
+        make_and_start(c, child);
 }
 
 void admit_rows(struct supervisor *s, const PGresult *rows) {

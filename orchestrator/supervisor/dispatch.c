@@ -59,7 +59,7 @@ void dispatch_kick(struct supervisor *s) {
     if (d->claiming)
         d->claim_again = true;
     if (s->phase != PHASE_RUNNING || s->draining || !db_pool_is_up(s->pool) || d->directory_retry_ms ||
-        d->claiming || d->owning || d->fetching || d->releasing || room <= 0)
+        d->claiming || d->owning || d->fetching || d->changing || room <= 0)
         return;
     struct claim_want want = {
         .name = set->instance,
@@ -195,7 +195,7 @@ static void look_at_ours(struct supervisor *s) {
     int64_t now_ms = clock_boot_ms();
     if (!d->owned_wanted && now_ms - d->owned_at_ms < s->settings.lease_ms)
         return;
-    if (!works(s) || d->claiming || d->owning || d->fetching || d->releasing)
+    if (!works(s) || d->claiming || d->owning || d->fetching || d->changing)
         return;
     struct claim c;
     d->listing = adopt_list(s);

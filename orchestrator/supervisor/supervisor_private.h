@@ -36,7 +36,7 @@ struct dispatch {
     sd_event_source *poll_timer, *retry_timer;
     bool sweeping, claiming, canceling, owning; /* a statement of this kind is on its way */
     bool claim_again, cancel_again, owned_wanted;
-    unsigned fetching, releasing; /* statements on their way */
+    unsigned fetching, changing; /* statements on their way */
     int64_t owned_at_ms;          /* when we last looked at what is ours */
     int64_t directory_retry_ms; /* claims pause for so long: a directory could not be made; 0: they do not */
     int64_t directory_pause_ms; /* the last such pause; 0: a directory was made since */

@@ -1,0 +1,58 @@
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#include "orchestrator/supervisor/children.h"
+#include "orchestrator/supervisor/obituary.h"
+
+static struct children table;
+
+Test(children, an_attempt_has_one_runner) {
+    struct child *first = children_add(&table, CHILD_RUNNER, "a.1");
+    cr_assert(first);
+    cr_expect_null(children_add(&table, CHILD_RUNNER, "a.1"));
+    cr_expect(children_add(&table, CHILD_RUNNER, "a.2"));
+    cr_expect_eq(children_find_runner(&table, "a.1"), first);
+    cr_expect_null(children_find_runner(&table, "a.3"));
+    cr_expect_eq(first->fd, -1);
+    children_remove(&table, first);
+    cr_expect_null(children_find_runner(&table, "a.1"));
+    cr_expect(children_find_runner(&table, "a.2"));
+    children_remove(&table, children_find_runner(&table, "a.2"));
+    cr_expect_eq(table.count, 0);
+}
+
+Test(children, only_runners_are_summed) {
+    struct child *gateway = children_add(&table, CHILD_GATEWAY, "");
+    struct child *probe = children_add(&table, CHILD_PROBE, "");
+    struct child *one = children_add(&table, CHILD_RUNNER, "a.1");
+    struct child *two = children_add(&table, CHILD_RUNNER, "b.1");
+    gateway->memory_bytes = probe->memory_bytes = 1000;
+    one->memory_bytes = 5;
+    one->cpus_milli = 500;
+    two->memory_bytes = 7;
+    struct children_sum sum = children_sum(&table);
+    cr_expect_eq(sum.runners, 2);
+    cr_expect_eq(sum.memory_bytes, 12);
+    cr_expect_eq(sum.cpus_milli, 500);
+    cr_expect_eq(children_find_role(&table, CHILD_GATEWAY), gateway);
+    cr_expect_null(children_find_role(&table, CHILD_SCRIBE));
+    while (table.count)
+        children_remove(&table, table.items[0]);
+}
+
+Test(children, the_table_has_an_end) {
+    char name[ATTEMPT_NAME_MAX];
+    for (int i = 0; i < CHILDREN_MAX; i++) {
+        snprintf(name, sizeof name, "job.%d", i);
+        cr_assert(children_add(&table, CHILD_RUNNER, name));
+    }
+    cr_expect_null(children_add(&table, CHILD_RUNNER, "one more"));
+    while (table.count)
+        children_remove(&table, table.items[0]);
+}
+
+Test(children, an_obituary_tells_an_exit_from_a_signal) {
+    char out[OBITUARY_CAUSE_MAX];
+    cr_expect_str_eq(obituary_cause(&(struct death){.exited = true, .status = 70}, out), "exit 70");
+    cr_expect_str_eq(obituary_cause(&(struct death){.exited = false, .status = 9}, out), "signal 9 (Killed)");
+}
