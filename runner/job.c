@@ -126,10 +126,8 @@ static int fault_of(struct job *job, const struct err *err) {
                          "The Docker Engine at %s could not be reached for %d s: %.300s. Is it running, and is "
                          "DOCKER_HOST right?",
                          engine_host(job->engine), JOB_AWAY_MAX_MS / 1000, err->text);
-    else if (err->kind == ERR_ENGINE && err->code < 500)
-        return job_fault(job, REASON_SPEC_REFUSED, "The engine refused the job: %.400s", err->text);
     else if (err->kind == ERR_ENGINE)
-        return job_fault(job, REASON_INTERNAL, "The engine could not prepare the job: %.400s", err->text);
+        return job_fault(job, verdict_refusal(err->code, err->text), "The engine refused the job: %.400s", err->text);
     else
         return job_fault(job, REASON_INTERNAL, "The job could not be prepared: %.400s", err->text);
     return -1;

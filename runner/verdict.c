@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/cleanup.h"
 #include "base/units.h"
 #include "proto/launch.h"
 
@@ -156,6 +157,23 @@ static void decide_without_end(const struct evidence *e, struct verdict *v) {
         conclude(v, REASON_INTERNAL,
                  "The container ended with status %d, and berth-init left no record of how the command ended%s%s.",
                  e->engine_exit_code, e->engine_error[0] ? "; the engine says: " : "", e->engine_error);
+}
+
+enum reason verdict_refusal(int http_status, const char *text) {
+    enum { SERVER_ERROR = 500 };
+    /* moby: daemon/oci_linux.go (user), container/container.go (workdir), runc's libcontainer (exec, mounts, limits) */
+    static const char *const faults_of_the_job[] = {
+        "unable to find user",      "unable to find group", "no matching entries in",
+        "uids and gids must be in", "Cannot mkdir",         "is not a directory",
+        "not a directory: unknown", "working directory",    "memory limit too low",
+        "container init was OOM-killed",
+    };
+    if (http_status < SERVER_ERROR)
+        return REASON_SPEC_REFUSED;
+    for (size_t i = 0; i < ARRAY_LEN(faults_of_the_job); i++)
+        if (strstr(text, faults_of_the_job[i]))
+            return REASON_SPEC_REFUSED;
+    return REASON_INTERNAL;
 }
 
 void verdict_decide(const struct evidence *e, struct verdict *ret_verdict) {

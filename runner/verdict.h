@@ -42,6 +42,10 @@ struct evidence {
     char engine_error[256]; /* "" when there is none */
 };
 
+/* Which reason an answer >= 400 of the engine to "create" or "start" is. It says 500 also where the job is at fault, so
+ * its words are looked at: REASON_SPEC_REFUSED, or REASON_INTERNAL where a repeat may help. */
+enum reason verdict_refusal(int http_status, const char *text);
+
 void verdict_decide(const struct evidence *evidence, struct verdict *ret_verdict);
 
 #endif
