@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "proto/message.h"
 
-enum kind { KIND_STRING, KIND_COUNT, KIND_ATTEMPT, KIND_EXIT_CODE, KIND_TIME };
+enum kind { KIND_STRING, KIND_COUNT, KIND_EXIT_CODE, KIND_TIME };
 
 /* Every member but the payload; the bit says whether a message needs it. */
 #define MEMBER_TABLE(X)                                                                                      \
@@ -16,7 +16,7 @@ enum kind { KIND_STRING, KIND_COUNT, KIND_ATTEMPT, KIND_EXIT_CODE, KIND_TIME };
     X(STREAM, "stream", KIND_STRING, stream)                                                                 \
     X(CAUSE, "cause", KIND_STRING, cause)                                                                    \
     X(SHA256, "sha256", KIND_STRING, sha256)                                                                 \
-    X(ATTEMPT, "attempt", KIND_ATTEMPT, attempt)                                                             \
+    X(ATTEMPT, "attempt", KIND_COUNT, attempt)                                                               \
     X(OFFSET, "offset", KIND_COUNT, offset)                                                                  \
     X(BYTES, "bytes", KIND_COUNT, bytes)                                                                     \
     X(EXIT_CODE, "exit_code", KIND_EXIT_CODE, exit_code)                                                     \
@@ -57,9 +57,9 @@ static bool take_string(const json_t *value, const char **at) {
     return *at && strlen(*at) == json_string_length(value);
 }
 
-static bool take_int(const json_t *value, int64_t min, int64_t max, int64_t *at) {
+static bool take_count(const json_t *value, int64_t max, int64_t *at) {
     *at = json_integer_value(value);
-    return json_is_integer(value) && *at >= min && *at <= max;
+    return json_is_integer(value) && *at >= 0 && *at <= max;
 }
 
 static bool take_member(struct message *m, enum member member, const json_t *value) {
@@ -69,11 +69,9 @@ static bool take_member(struct message *m, enum member member, const json_t *val
     case KIND_STRING:
         return take_string(value, at);
     case KIND_COUNT:
-        return take_int(value, 0, INT64_MAX, at);
-    case KIND_ATTEMPT:
-        return take_int(value, 1, INT32_MAX, at);
+        return take_count(value, INT64_MAX, at);
     case KIND_EXIT_CODE:
-        if (!take_int(value, 0, INT32_MAX, &number))
+        if (!take_count(value, INT32_MAX, &number))
             return false;
         m->exit_code = (int)number;
         return true;

@@ -19,6 +19,9 @@ Test(message_parse, hello) {
     cr_expect_str_eq(m.status, "running");
     cr_expect_eq(m.attempt, 1);
     message_done(&m);
+    m = parsed("{\"type\":\"hello\",\"job\":\"j\",\"attempt\":0,\"status\":\"queued\",\"offset\":0}");
+    cr_expect_eq(m.attempt, 0, "not claimed yet");
+    message_done(&m);
 }
 
 Test(message_parse, gap_status_and_attempt) {
@@ -62,7 +65,7 @@ Test(message_parse, what_is_wrong_is_refused) {
         "{}",
         "{\"type\":\"news\"}",
         "{\"type\":\"attempt\"}",
-        "{\"type\":\"attempt\",\"attempt\":0}",
+        "{\"type\":\"attempt\",\"attempt\":-1}",
         "{\"type\":\"attempt\",\"attempt\":\"1\"}",
         "{\"type\":\"attempt\",\"attempt\":1,\"attempt\":2}",
         "{\"type\":\"gap\",\"offset\":-1,\"bytes\":1,\"cause\":\"lost\"}",
