@@ -293,6 +293,13 @@ Test(docker_faults, an_empty_name_reaches_nobody) {
     cr_assert_eq(err.kind, ERR_INVALID);
 }
 
+/* Otherwise it would be asked for something else than what was meant. */
+Test(docker_faults, an_odd_name_is_sent_as_it_is) {
+    FAKE({.expect = "GET /v1.41/containers/../json HTTP/1.1\r\n", .status = "404 Absent"});
+    expect_container(ERR_ENGINE);
+    cr_assert_eq(err.code, 404);
+}
+
 struct news {
     int lines;
     int64_t bytes;
