@@ -1,0 +1,370 @@
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "orchestrator/db/claim.h"
+#include "orchestrator/db/migrate.h"
+#include "tests/support/pg.h"
+
+enum { MIB = 1024 * 1024 };
+
+static struct ctx ctx;
+static struct err err;
+static struct db *db, *other;
+static char url[PG_URL_MAX];
+
+static struct db *connect_to(const char *to) {
+    struct db *made = db_new(to, "berth:test:claim");
+    cr_assert_eq(db_connect(made, &ctx, &err), 1, "%s", err.text);
+    return made;
+}
+
+/* Each test in a database of its own, with the orchestrator "one". */
+static void begin(const char *name) {
+    struct claim c;
+    ctx = ctx_root(NULL);
+    ctx_deadline_in(&ctx, 60000);
+    db = connect_to(pg_database(name, url));
+    other = connect_to(url);
+    cr_assert_geq(migrate_run(db, &ctx, &err), 0, "%s", err.text);
+    claim_register(&c, "one", "0193b0a5-0000-7000-8000-000000000001", 4, 15000);
+    AUTO_RESULT PGresult *r = NULL;
+    int64_t age;
+    cr_assert_eq(claim_exec(db, &ctx, &c, &r, &err), 0, "%s", err.text);
+    cr_assert(claim_registered(r, &age));
+}
+
+static void end(void) {
+    db_free(db);
+    db_free(other);
+}
+
+static void run(const char *sql) {
+    cr_assert_eq(db_run(db, &ctx, sql, &err), 0, "%s: %s", sql, err.text);
+}
+
+static PGresult *ask(struct db *on, const struct claim *c) {
+    PGresult *r = NULL;
+    cr_assert_eq(claim_exec(on, &ctx, c, &r, &err), 0, "%s", err.text);
+    return r;
+}
+
+static void tell(const struct claim *c) {
+    PQclear(ask(db, c));
+}
+
+static struct claim_want want(int64_t limit) {
+    return (struct claim_want){.name = "one",
+                               .limit = limit,
+                               .memory_free = 1000 * MIB,
+                               .memory_total = 1000 * MIB,
+                               .default_memory = 100 * MIB,
+                               .default_log = 65536};
+}
+
+static PGresult *take(struct db *on, struct claim_want w) {
+    struct claim c;
+    claim_take(&c, &w);
+    return ask(on, &c);
+}
+
+static char *text_of(const char *sql) {
+    static char out[512];
+    AUTO_RESULT PGresult *r = NULL;
+    cr_assert_eq(db_exec(db, &ctx, sql, NULL, 0, &r, &err), 0, "%s", err.text);
+    snprintf(out, sizeof out, "%s", PQntuples(r) ? db_get_text(r, 0, 0) : "(none)");
+    return out;
+}
+
+/* The names of the rows in their order, "a b c". */
+static char *names(const PGresult *r) {
+    static char out[512];
+    out[0] = '\0';
+    for (int i = 0; i < PQntuples(r); i++) {
+        char sql[128];
+        struct claim_job job = claim_row(r, i);
+        snprintf(sql, sizeof sql, "select name from berth.jobs where id = '%s'", job.job);
+        size_t len = strlen(out);
+        snprintf(out + len, sizeof out - len, "%s%s", i ? " " : "", text_of(sql));
+    }
+    return out;
+}
+
+static void add(const char *name, int priority, int memory_mib, int cpus_milli) {
+    char sql[512];
+    snprintf(sql, sizeof sql,
+             "insert into berth.jobs (id, name, priority, memory_bytes, cpus_milli, spec)"
+             " values (berth.uuid7(), '%s', %d, %d::bigint * 1048576, %d, '{\"image\": \"x\"}')",
+             name, priority, memory_mib, cpus_milli);
+    run(sql);
+}
+
+Test(claim, never_takes_more_than_asked) {
+    begin("more");
+    run("select berth.submit('{\"image\": \"x\"}') from generate_series(1, 10)");
+    AUTO_RESULT PGresult *r = take(db, want(3));
+    cr_expect_eq(PQntuples(r), 3);
+    cr_expect_str_eq(text_of("select count(*) from berth.jobs where status = 'preparing' and attempt = 1"
+                             " and orchestrator = 'one'"),
+                     "3");
+    cr_expect_str_eq(text_of("select count(*) from berth.attempts"), "3");
+    struct claim_job job = claim_row(r, 0);
+    cr_expect(job.bare);
+    cr_expect_eq(job.number, 1);
+    cr_expect_gt(job.token, 0);
+    cr_expect_gt(job.claimed_us, 1700000000000000);
+    cr_expect_str_eq(job.tenant, "default");
+    cr_expect_str_eq(job.spec, "{\"image\": \"x\"}");
+    end();
+}
+
+Test(claim, takes_by_priority_then_age) {
+    begin("priority");
+    add("old", 0, 1, 0);
+    add("young", 0, 1, 0);
+    add("low", -5, 1, 0);
+    add("high", 5, 1, 0);
+    AUTO_RESULT PGresult *r = take(db, want(10));
+    cr_expect_str_eq(names(r), "high old young low");
+    end();
+}
+
+Test(claim, memory_is_summed_and_the_first_that_does_not_fit_holds_back_the_rest) {
+    begin("memory");
+    add("a", 0, 400, 0);
+    add("b", 0, 400, 0);
+    add("c", 0, 400, 0);
+    add("d", 0, 10, 0);
+    AUTO_RESULT PGresult *r = take(db, want(10));
+    cr_expect_str_eq(names(r), "a b");
+    struct claim_want w = want(10);
+    w.memory_free = 200 * MIB;
+    AUTO_RESULT PGresult *none = take(db, w);
+    cr_expect_eq(PQntuples(none), 0);
+    w.memory_free = 410 * MIB;
+    AUTO_RESULT PGresult *rest = take(db, w);
+    cr_expect_str_eq(names(rest), "c d");
+    end();
+}
+
+Test(claim, a_job_that_can_never_fit_here_does_not_hold_back_others) {
+    begin("giant");
+    add("giant", 0, 2000, 0);
+    add("small", 0, 10, 0);
+    AUTO_RESULT PGresult *r = take(db, want(10));
+    cr_expect_str_eq(names(r), "small");
+    cr_expect_str_eq(text_of("select status from berth.jobs where name = 'giant'"), "queued");
+    end();
+}
+
+Test(claim, cpus_are_summed_only_when_a_total_is_set) {
+    begin("cpus");
+    add("a", 0, 1, 1500);
+    add("b", 0, 1, 1500);
+    struct claim_want w = want(10);
+    w.cpus_total = w.cpus_free = 2000;
+    AUTO_RESULT PGresult *r = take(db, w);
+    cr_expect_str_eq(names(r), "a");
+    AUTO_RESULT PGresult *rest = take(db, want(10));
+    cr_expect_str_eq(names(rest), "b");
+    end();
+}
+
+Test(claim, two_claimers_never_take_the_same_job) {
+    begin("two");
+    for (int i = 0; i < 6; i++)
+        add(i < 3 ? "first" : "second", -i, 1, 0);
+    cr_assert_eq(db_begin(db, &ctx, &err), 0);
+    AUTO_RESULT PGresult *mine = take(db, want(3)); /* locked, not committed */
+    AUTO_RESULT PGresult *theirs = take(other, want(10));
+    cr_assert_eq(db_commit(db, &ctx, &err), 0, "%s", err.text);
+    cr_expect_str_eq(names(mine), "first first first");
+    cr_expect_str_eq(names(theirs), "second second second");
+    cr_expect_str_eq(text_of("select count(distinct token) from berth.attempts"), "6");
+    end();
+}
+
+Test(claim, what_may_not_run_now_is_left_alone) {
+    begin("later");
+    add("scheduled", 0, 1, 0);
+    add("late", 0, 1, 0);
+    add("canceled", 0, 1, 0);
+    add("future", 0, 1, 0);
+    run("update berth.jobs set status = 'canceled' where name = 'canceled'");
+    run("update berth.jobs set queue_deadline_at = now() - interval '1 s' where name = 'late'");
+    run("update berth.jobs set run_at = now() + interval '1 hour' where name = 'future'");
+    run("insert into berth.jobs (id, name, status, run_at, spec)"
+        " values (berth.uuid7(), 'due', 'scheduled', now() - interval '1 s', '{}'),"
+        " (berth.uuid7(), 'not yet', 'scheduled', now() + interval '1 hour', '{}')");
+    run("delete from berth.jobs where name = 'scheduled'");
+    AUTO_RESULT PGresult *none = take(db, want(10));
+    cr_expect_eq(PQntuples(none), 0);
+    struct claim c;
+    claim_sweep(&c);
+    AUTO_RESULT PGresult *swept = ask(db, &c);
+    cr_expect_eq(db_get_int(swept, 0, 0), 1);
+    cr_expect_eq(db_get_int(swept, 0, 1), 1);
+    cr_expect_str_eq(text_of("select status || '/' || reason from berth.jobs where name = 'late'"),
+                     "timed_out/queue_deadline");
+    AUTO_RESULT PGresult *due = take(db, want(10));
+    cr_expect_str_eq(names(due), "due");
+    end();
+}
+
+Test(claim, a_poison_row_is_refused_and_the_next_one_goes_on) {
+    begin("poison");
+    run("insert into berth.jobs (id, name, spec) values (berth.uuid7(), 'poison', 'no json {')");
+    run("insert into berth.jobs (id, name, spec) values (berth.uuid7(), 'huge', repeat('x', 2000000))");
+    run("insert into berth.jobs (id, name, spec) values (berth.uuid7(), 'good', '{\"image\": \"x\"}')");
+    AUTO_RESULT PGresult *r = take(db, want(10));
+    cr_assert_eq(PQntuples(r), 3);
+    struct claim_job poison = claim_row(r, 0), huge = claim_row(r, 1), good = claim_row(r, 2);
+    struct claim c;
+    cr_expect_str_eq(poison.spec, "no json {");
+    cr_expect_null(huge.spec);
+    cr_expect_eq(huge.spec_bytes, 2000000);
+    claim_refuse(&c, &poison, "spec_refused", "is not JSON");
+    tell(&c);
+    tell(&c); /* repeatable */
+    cr_expect_str_eq(
+        text_of("select status || '/' || reason || '/' || message from berth.jobs where name = 'poison'"),
+        "errored/spec_refused/is not JSON");
+    cr_expect_str_eq(text_of("select a.status || '/' || a.reason from berth.attempts a join berth.jobs j"
+                             " on j.id = a.job_id where j.name = 'poison' and a.finished_at is not null"),
+                     "errored/spec_refused");
+    cr_expect_str_eq(text_of("select finished_at is not null from berth.jobs where name = 'poison'"), "t");
+    /* A wrong token has no say. */
+    good.token++;
+    claim_refuse(&c, &good, "internal", "stranger");
+    tell(&c);
+    cr_expect_str_eq(text_of("select status from berth.jobs where name = 'good'"), "preparing");
+    end();
+}
+
+Test(claim, a_released_job_is_as_it_was_and_knows_what_it_needs) {
+    begin("release");
+    run("select berth.submit('{\"image\": \"x\"}')");
+    AUTO_RESULT PGresult *r = take(db, want(1));
+    struct claim_job job = claim_row(r, 0);
+    struct claim_facts facts = {.name = "named",
+                                .labels = "{\"a\": \"b\"}",
+                                .memory_bytes = 300 * MIB,
+                                .priority = 3,
+                                .log_bytes = 4096};
+    struct claim c;
+    claim_release(&c, &job, &facts);
+    tell(&c);
+    cr_expect_str_eq(
+        text_of("select concat_ws('/', status, attempt, name, memory_bytes, priority, labels->>'a',"
+                " coalesce(orchestrator, 'none')) from berth.jobs"),
+        "queued/0/named/314572800/3/b/none");
+    cr_expect_str_eq(text_of("select count(*) from berth.attempts"), "0");
+    struct claim_want w = want(1);
+    w.memory_free = 200 * MIB;
+    AUTO_RESULT PGresult *none = take(db, w);
+    cr_expect_eq(PQntuples(none), 0);
+    AUTO_RESULT PGresult *again = take(db, want(1));
+    cr_assert_eq(PQntuples(again), 1);
+    struct claim_job second = claim_row(again, 0);
+    cr_expect(!second.bare);
+    cr_expect_gt(second.token, job.token);
+    /* The first claim's token is of the past. */
+    claim_release(&c, &job, NULL);
+    tell(&c);
+    cr_expect_str_eq(text_of("select status from berth.jobs"), "preparing");
+    /* Canceled meanwhile: it ends instead. */
+    run("update berth.jobs set cancel = 1");
+    claim_release(&c, &second, NULL);
+    tell(&c);
+    cr_expect_str_eq(text_of("select status || '/' || reason from berth.jobs"), "canceled/requested");
+    end();
+}
+
+Test(claim, a_bare_row_is_described_but_a_checked_one_keeps_its_words) {
+    begin("describe");
+    add("checked", 1, 50, 0);
+    run("select berth.submit('{\"image\": \"x\"}')");
+    AUTO_RESULT PGresult *r = take(db, want(2));
+    struct claim_facts facts = {
+        .name = "spec's", .labels = "{}", .memory_bytes = 7 * MIB, .priority = 9, .log_bytes = 4096};
+    for (int i = 0; i < 2; i++) {
+        struct claim_job job = claim_row(r, i);
+        struct claim c;
+        claim_describe(&c, &job, &facts);
+        tell(&c);
+    }
+    cr_expect_str_eq(
+        text_of("select string_agg(name || ' ' || memory_bytes || ' ' || priority, ', ' order by name)"
+                " from berth.jobs"),
+        "checked 52428800 1, spec's 7340032 9");
+    cr_expect_str_eq(text_of("select count(*) from berth.attempts where log_limit = 4096"), "2");
+    end();
+}
+
+Test(claim, what_is_ours_and_what_is_to_be_canceled) {
+    begin("ours");
+    add("a", 1, 1, 0);
+    add("b", 0, 1, 0);
+    AUTO_RESULT PGresult *r = take(db, want(2));
+    struct claim_job a = claim_row(r, 0), b = claim_row(r, 1);
+    struct claim c;
+    run("update berth.jobs set cancel = 2, cancel_reason = 'superseded' where name = 'b'");
+    claim_cancels(&c, "one");
+    AUTO_RESULT PGresult *cancels = ask(db, &c);
+    cr_assert_eq(PQntuples(cancels), 1);
+    struct claim_cancel cancel = claim_cancel_row(cancels, 0);
+    cr_expect_str_eq(cancel.job, b.job);
+    cr_expect_eq(cancel.number, 1);
+    cr_expect(cancel.force);
+    cr_expect_str_eq(cancel.reason, "superseded");
+    claim_refuse(&c, &b, "internal", "x");
+    tell(&c);
+    claim_owned(&c, "one");
+    AUTO_RESULT PGresult *owned = ask(db, &c);
+    cr_assert_eq(PQntuples(owned), 1);
+    struct claim_ours ours = claim_owned_row(owned, 0);
+    cr_expect_str_eq(ours.job, a.job);
+    claim_fetch(&c, "one", ours.job, ours.attempt_id);
+    AUTO_RESULT PGresult *fetched = ask(db, &c);
+    cr_assert_eq(PQntuples(fetched), 1);
+    cr_expect_eq(claim_row(fetched, 0).token, a.token);
+    claim_owned(&c, "somebody else");
+    AUTO_RESULT PGresult *theirs = ask(db, &c);
+    cr_expect_eq(PQntuples(theirs), 0);
+    end();
+}
+
+static bool registers(const char *state_id) {
+    struct claim c;
+    int64_t age;
+    claim_register(&c, "one", state_id, 4, 15000);
+    AUTO_RESULT PGresult *r = ask(db, &c);
+    return claim_registered(r, &age);
+}
+
+Test(claim, a_live_name_belongs_to_one_state_directory) {
+    static const char mine[] = "0193b0a5-0000-7000-8000-000000000001";
+    static const char another[] = "0193b0a5-0000-7000-8000-000000000002";
+    struct claim c;
+    begin("name");
+    cr_expect(registers(mine), "the same directory comes back");
+    cr_expect(!registers(another));
+    claim_leave(&c, "one", mine, 60000); /* with running jobs */
+    tell(&c);
+    run("update berth.orchestrators set heartbeat_at = now() - interval '1 min'");
+    cr_expect(!registers(another), "its jobs still run");
+    claim_heartbeat(&c, "one", mine, 8, 3);
+    AUTO_RESULT PGresult *beat = ask(db, &c);
+    cr_expect_eq(PQntuples(beat), 1);
+    cr_expect(!claim_draining(beat));
+    cr_expect_str_eq(
+        text_of("select concat_ws('/', slots, used, detached_until is null) from berth.orchestrators"),
+        "8/3/t");
+    claim_leave(&c, "one", mine, 0);
+    tell(&c);
+    cr_expect(registers(another), "left without jobs, the name is free");
+    claim_heartbeat(&c, "one", mine, 8, 3);
+    AUTO_RESULT PGresult *lost = ask(db, &c);
+    cr_expect_eq(PQntuples(lost), 0);
+    end();
+}
