@@ -19,7 +19,7 @@ struct spec_policy spec_policy_builtin(void) {
         .max_pids = 32768,
         .default_shm_bytes = 64 * MIB,
         .max_shm_bytes = 16 * GIB,
-        .default_nofile = 65536,
+        .default_nofile = 16384,
         .max_nofile = 1048576,
         .default_log_bytes = 64 * MIB,
         .max_log_bytes = 1 * GIB,
