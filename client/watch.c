@@ -44,7 +44,7 @@ static int split_url(struct viewer *v, struct err *err) {
     const char *close = *p == '[' ? memchr(p, ']', len) : NULL;
     const char *colon = memchr(close ? close : p, ':', len - (size_t)((close ? close : p) - p));
     if (colon)
-        v->port = atoi(colon + 1);
+        v->port = (int)strtol(colon + 1, NULL, 10);
     size_t host = colon ? (size_t)(colon - p) : len;
     if (close) {
         p++;
