@@ -58,8 +58,20 @@ static int connect_new(struct db *db, const struct ctx *ctx, struct err *err) {
     return db_run(db, ctx, db_session_sql(), err);
 }
 
+/* Whether the idle connection can be used: one that the server has closed is readable, and then at its end.
+ */
+static bool is_good(struct db *db) {
+    if (!db->conn || PQstatus(db->conn) != CONNECTION_OK || PQtransactionStatus(db->conn) != PQTRANS_IDLE)
+        return false;
+    struct pollfd p = {.fd = PQsocket(db->conn), .events = POLLIN};
+    while (poll(&p, 1, 0) > 0)
+        if (!PQconsumeInput(db->conn))
+            return false;
+    return true;
+}
+
 int db_connect(struct db *db, const struct ctx *ctx, struct err *err) {
-    if (db->conn && PQstatus(db->conn) == CONNECTION_OK && PQtransactionStatus(db->conn) == PQTRANS_IDLE)
+    if (is_good(db))
         return 0;
     db_disconnect(db);
     if (db_check_url(db->url, err) < 0)

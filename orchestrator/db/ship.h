@@ -1,22 +1,24 @@
 /*
  * ship - all that the scribe says to the database: log bytes, steps of the runner, ends.
  *
- * Every statement shows the attempt's token and moves the position only from where it was, so each may be repeated
- * and a scribe that died in the middle has done no harm. All of a batch runs in one transaction of the caller's.
+ * Every statement shows the attempt's token and moves the position only from where it was, so each may be
+ * repeated and a scribe that died in the middle has done no harm. All of a batch runs in one transaction of
+ * the caller's.
  *
  * How a log lies in berth.log_chunks (for whoever reads it):
- * - Rows of an attempt, in the order of log_offset, never overlap. A row with bytes covers octet_length(bytes); a row
- *   with null bytes is a gap that covers gap_bytes, its cause in gap_cause ("lost": the spool held bytes there that
- *   were no record; counted in attempts.lost_bytes).
- * - What lies below attempts.log_bytes and is covered by no row has passed the log limit: a gap of cause "log_limit".
- *   It is always one range, from log_limit / 2 (the head's end, rounded down) to the first row behind it. While the
- *   attempt goes on, that first row moves up, and lies at most one chunk before where the tail begins; in the
- *   transaction that ends the attempt it is trimmed, so that head and tail together are log_limit bytes exactly.
+ * - Rows of an attempt, in the order of log_offset, never overlap. A row with bytes covers
+ * octet_length(bytes); a row with null bytes is a gap that covers gap_bytes, its cause in gap_cause ("lost":
+ * the spool held bytes there that were no record; counted in attempts.lost_bytes).
+ * - What lies below attempts.log_bytes and is covered by no row has passed the log limit: a gap of cause
+ * "log_limit". It is always one range, from log_limit / 2 (the head's end, rounded down) to the first row
+ * behind it. While the attempt goes on, that first row moves up, and lies at most one chunk before where the
+ * tail begins; in the transaction that ends the attempt it is trimmed, so that head and tail together are
+ * log_limit bytes exactly.
  * - A log is truncated when log_bytes > log_limit. stored_bytes counts bytes in rows, without gaps.
  * - A character may be split between two rows.
- * - attempts.log_sha256 is that of all bytes but the lost ones. log_complete: init's END record was read (or nothing
- *   ever ran) and nothing was lost.
- * After a commit: NOTIFY berth_log with the ids of the jobs concerned, separated by blanks, or "*" for too many.
+ * - attempts.log_sha256 is that of all bytes but the lost ones. log_complete: init's END record was read (or
+ * nothing ever ran) and nothing was lost. After a commit: NOTIFY berth_log with the ids of the jobs
+ * concerned, separated by blanks, or "*" for too many.
  */
 #ifndef BERTH_DB_SHIP_H
 #define BERTH_DB_SHIP_H
@@ -50,7 +52,8 @@ struct ship_attempt {
     int64_t log_limit;
     struct ship_position at;
 };
-int ship_load(struct db *db, const struct ctx *ctx, struct ship_key *key, struct ship_attempt *ret, struct err *err);
+int ship_load(struct db *db, const struct ctx *ctx, struct ship_key *key, struct ship_attempt *ret,
+              struct err *err);
 
 /* Bytes (borrowed) or, with gap_bytes > 0, a gap of cause "lost". */
 struct ship_chunk {
@@ -58,12 +61,13 @@ struct ship_chunk {
     const void *bytes, *segments;
     size_t len, segments_len;
 };
-/* 1: stored, and the position moved. 0: the attempt is not ours, has ended, or is not at from_raw any more. */
+/* 1: stored, and the position moved. 0: the attempt is not ours, has ended, or is not at from_raw any more.
+ */
 int ship_log(struct db *db, const struct ctx *ctx, const struct ship_key *key, int64_t from_raw,
              const struct ship_position *to, const struct ship_chunk *chunks, size_t count, struct err *err);
 /* Removes rows between the head's end and the tail's begin. Only behind a ship_log() that returned 1. */
-int ship_slide(struct db *db, const struct ctx *ctx, const struct ship_key *key, int64_t head_end, int64_t tail_begin,
-               struct err *err);
+int ship_slide(struct db *db, const struct ctx *ctx, const struct ship_key *key, int64_t head_end,
+               int64_t tail_begin, struct err *err);
 
 /* The row that lies across the tail's begin. 1: there is one; 0: none has to be cut. */
 struct ship_edge {
@@ -71,20 +75,20 @@ struct ship_edge {
     unsigned char *segments; /* owned by the caller; NULL: it is a gap */
     size_t segments_len;
 };
-int ship_edge(struct db *db, const struct ctx *ctx, const struct ship_key *key, int64_t head_end, int64_t tail_begin,
-              struct ship_edge *ret, struct err *err);
+int ship_edge(struct db *db, const struct ctx *ctx, const struct ship_key *key, int64_t head_end,
+              int64_t tail_begin, struct ship_edge *ret, struct err *err);
 /* Cuts that row; segments: of what is left. */
 int ship_cut(struct db *db, const struct ctx *ctx, const struct ship_key *key, const struct ship_edge *edge,
              int64_t tail_begin, const void *segments, size_t segments_len, struct err *err);
 
 /* What the journal says before the verdict: times, digest, and the job's step to running or canceling. */
-int ship_steps(struct db *db, const struct ctx *ctx, const struct ship_key *key, const struct journal *journal,
-               int64_t run_ms, struct err *err);
+int ship_steps(struct db *db, const struct ctx *ctx, const struct ship_key *key,
+               const struct journal *journal, int64_t run_ms, struct err *err);
 
 struct ship_end {
     const struct verdict *verdict;
     const char *message; /* in place of the verdict's; NULL: that */
-    int64_t raw_pos;     /* where the spool was read up to; -1: whatever it is (the log could not be stored) */
+    int64_t raw_pos; /* where the spool was read up to; -1: whatever it is (the log could not be stored) */
     int64_t finished_us;
     bool log_complete;
     const unsigned char *sha256; /* 32 bytes; NULL: not known */
@@ -98,8 +102,8 @@ int ship_give_up(struct db *db, const struct ctx *ctx, const struct ship_key *ke
 
 int ship_notify(struct db *db, const struct ctx *ctx, const char *payload, struct err *err);
 
-/* Whether the database refused these very values (a constraint, a value out of range, our own trigger), so that
- * others may pass; else all is to be tried again later. */
+/* Whether the database refused these very values (a constraint, a value out of range, our own trigger), so
+ * that others may pass; else all is to be tried again later. */
 bool ship_is_refusal(const struct err *err);
 
 #endif

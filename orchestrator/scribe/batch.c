@@ -26,8 +26,7 @@ static int trim_tail(struct db *db, const struct ctx *ctx, const struct feed *fe
     if (r <= 0)
         return r;
     AUTO_FREE unsigned char *segments = edge.segments;
-    size_t len =
-        segments ? pack_trim_segments(segments, edge.segments_len, tail_begin - edge.log_offset) : 0;
+    size_t len = segments ? pack_trim_segments(segments, edge.segments_len, tail_begin - edge.log_offset) : 0;
     return ship_cut(db, ctx, &feed->key, &edge, tail_begin, segments, len, err);
 }
 
@@ -35,7 +34,8 @@ static int apply_limit(struct db *db, const struct ctx *ctx, const struct feed *
     int64_t log_bytes = feed->pack->at.log_bytes;
     if (log_bytes <= feed->log_limit)
         return 0;
-    int64_t head_end = pack_head_end(feed->log_limit), tail_begin = pack_tail_begin(feed->log_limit, log_bytes);
+    int64_t head_end = pack_head_end(feed->log_limit),
+            tail_begin = pack_tail_begin(feed->log_limit, log_bytes);
     if (ship_slide(db, ctx, &feed->key, head_end, tail_begin, err) < 0)
         return -1;
     return feed->at_end ? trim_tail(db, ctx, feed, head_end, tail_begin, err) : 0;
@@ -99,8 +99,8 @@ static void forget(struct feed *feed) {
     feed->dirty = true;
 }
 
-static int in_transaction(struct db *db, const struct ctx *ctx, struct feed **feeds, bool *ret_stale, size_t count,
-                          struct err *err) {
+static int in_transaction(struct db *db, const struct ctx *ctx, struct feed **feeds, bool *ret_stale,
+                          size_t count, struct err *err) {
     if (db_begin(db, ctx, err) < 0)
         return -1;
     for (size_t i = 0; i < count; i++) {
@@ -138,8 +138,8 @@ static void give_up(struct db *db, const struct ctx *ctx, struct feed *feed, con
     if (feed->poison) {
         feed->not_before_ns = clock_boot_ns() + BATCH_REFUSED_AGAIN_MS * NS_PER_MS;
     } else {
-        feed->poison = mem_printf("The database refused what was to be stored of this job: %.*s", BATCH_POISON_TEXT_MAX,
-                                  why->text);
+        feed->poison = mem_printf("The database refused what was to be stored of this job: %.*s",
+                                  BATCH_POISON_TEXT_MAX, why->text);
         (void)ship_give_up(db, ctx, &feed->key, NULL);
     }
     forget(feed);

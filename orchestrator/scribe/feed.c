@@ -58,9 +58,8 @@ void feed_load(struct feed *feed, const struct ship_attempt *known) {
     }
     feed->state = FEED_LIVE;
     feed->log_limit = known->log_limit;
-    feed->at = (struct pack_position){.raw_pos = known->at.raw_pos,
-                                      .log_bytes = known->at.log_bytes,
-                                      .lost_bytes = known->at.lost_bytes};
+    feed->at = (struct pack_position){
+        .raw_pos = known->at.raw_pos, .log_bytes = known->at.log_bytes, .lost_bytes = known->at.lost_bytes};
     if (known->at.sha_len == sizeof feed->at.sha)
         memcpy(&feed->at.sha, known->at.sha_state, sizeof feed->at.sha);
     else
@@ -108,7 +107,8 @@ int feed_fill(struct feed *feed, bool *ret_more, struct err *err) {
     /* The journal first: when it is complete, the spool will not grow any more. */
     if (journal_read(feed->dir_fd, &feed->journal, err) < 0)
         return -1;
-    feed->final = journal_has(&feed->journal, JOURNAL_VERDICT) && journal_has(&feed->journal, JOURNAL_CLEANED);
+    feed->final =
+        journal_has(&feed->journal, JOURNAL_VERDICT) && journal_has(&feed->journal, JOURNAL_CLEANED);
     feed->at_end = false;
     feed_drop_pack(feed);
     feed->pack = mem_alloc(sizeof *feed->pack);

@@ -1,8 +1,9 @@
 /*
- * feed - one attempt's directory as the scribe sees it: its journal, its spool, and how far the database has both.
+ * feed - one attempt's directory as the scribe sees it: its journal, its spool, and how far the database has
+ * both.
  *
- * No SQL and no event loop here. What the database knows is loaded into `at` by batch.c; everything else is read anew
- * from the directory, so a feed can be dropped and opened again at any moment.
+ * No SQL and no event loop here. What the database knows is loaded into `at` by batch.c; everything else is
+ * read anew from the directory, so a feed can be dropped and opened again at any moment.
  */
 #ifndef BERTH_SCRIBE_FEED_H
 #define BERTH_SCRIBE_FEED_H
@@ -17,7 +18,7 @@
 enum { FEED_PUNCH_BYTES = 1024 * 1024 }; /* so much taken over is given back to the disk at once */
 
 enum feed_state {
-    FEED_NEW,    /* what the database has of it is not known (any more) */
+    FEED_NEW, /* what the database has of it is not known (any more) */
     FEED_LIVE,
     FEED_GONE,   /* the database has its end, or it is not ours: the directory is to go */
     FEED_BROKEN, /* its `spec` cannot be read: left alone, for people */
@@ -32,28 +33,30 @@ struct feed {
     int64_t log_limit;
     struct pack_position at; /* what the database has */
     struct journal journal;
-    size_t told;     /* bytes of the journal that the database has */
-    int64_t punched; /* of the spool, given back to the disk */
-    bool ended_here; /* FEED_GONE because we have told the end: nobody works on it any more */
-    bool fenced;     /* FEED_GONE because the database does not know it with this token */
-    bool dirty;      /* something may be new */
+    size_t told;           /* bytes of the journal that the database has */
+    int64_t punched;       /* of the spool, given back to the disk */
+    bool ended_here;       /* FEED_GONE because we have told the end: nobody works on it any more */
+    bool fenced;           /* FEED_GONE because the database does not know it with this token */
+    bool dirty;            /* something may be new */
     int64_t not_before_ns; /* CLOCK_BOOTTIME; after the database refused even its end */
-    char *poison;    /* the database's words when it refused this attempt; NULL: it did not */
+    char *poison;          /* the database's words when it refused this attempt; NULL: it did not */
 
-    struct pack *pack; /* this batch's share; NULL outside one */
-    bool final;        /* the journal is complete: verdict and cleaned */
-    bool at_end;       /* final, and the spool was read to its end */
+    struct pack *pack;    /* this batch's share; NULL outside one */
+    bool final;           /* the journal is complete: verdict and cleaned */
+    bool at_end;          /* final, and the spool was read to its end */
     void *owner, *source; /* the loop's business: itself, and its inotify source */
 };
 
-/* Never fails for what lies in the directory (FEED_BROKEN then, with err for the log); -1 when it cannot be opened. */
+/* Never fails for what lies in the directory (FEED_BROKEN then, with err for the log); -1 when it cannot be
+ * opened. */
 int feed_open(int attempts_fd, const char *name, struct feed **ret_feed, struct err *err);
 void feed_free(struct feed *feed);
 
 /* Takes over what the database knows. */
 void feed_load(struct feed *feed, const struct ship_attempt *known);
 
-/* Reads what is new into feed->pack. 1: there is something to tell; 0: nothing. *ret_more: there is more than this. */
+/* Reads what is new into feed->pack. 1: there is something to tell; 0: nothing. *ret_more: there is more than
+ * this. */
 int feed_fill(struct feed *feed, bool *ret_more, struct err *err);
 /* The batch's share was committed. */
 void feed_committed(struct feed *feed);

@@ -88,10 +88,12 @@ static struct pack_chunk *chunk_for(struct pack *pack, size_t len) {
     return last;
 }
 
-static void add_segment(struct pack *pack, struct pack_chunk *chunk, const struct spool_header *header, size_t len) {
+static void add_segment(struct pack *pack, struct pack_chunk *chunk, const struct spool_header *header,
+                        size_t len) {
     int64_t ms = (int64_t)(header->time_us / (uint64_t)US_PER_MS);
     if (pack->last_stream == (int)header->stream && pack->last_ms == ms) {
-        unsigned char *last = (unsigned char *)chunk->segments.data + chunk->segments.len - PACK_SEGMENT_BYTES;
+        unsigned char *last =
+            (unsigned char *)chunk->segments.data + chunk->segments.len - PACK_SEGMENT_BYTES;
         put_le(last, get_u32(last) + len, 4);
         return;
     }

@@ -1,9 +1,10 @@
 /*
  * pack - spool records in, chunks for the database out: one attempt's share of one batch. Pure.
  *
- * Takes the bytes of a spool as they come, in pieces of any size, and moves a position (raw offset, log offset, hash,
- * lost bytes) over them. Bytes that are no record are counted and become a gap behind the chunk in which they were
- * met. Records of one stream within one millisecond share a segment. No chunk lies across the head's end.
+ * Takes the bytes of a spool as they come, in pieces of any size, and moves a position (raw offset, log
+ * offset, hash, lost bytes) over them. Bytes that are no record are counted and become a gap behind the chunk
+ * in which they were met. Records of one stream within one millisecond share a segment. No chunk lies across
+ * the head's end.
  */
 #ifndef BERTH_SCRIBE_PACK_H
 #define BERTH_SCRIBE_PACK_H
@@ -18,8 +19,9 @@
 enum {
     PACK_CHUNK_BYTES_MAX = 256 * 1024,
     PACK_SEGMENT_BYTES = 16,
-    PACK_SEGMENTS_MAX = 16384,             /* in one chunk */
-    PACK_RAW_BYTES_MAX = 4 * 1024 * 1024,  /* of one attempt in one batch: one that floods does not starve others */
+    PACK_SEGMENTS_MAX = 16384, /* in one chunk */
+    PACK_RAW_BYTES_MAX =
+        4 * 1024 * 1024, /* of one attempt in one batch: one that floods does not starve others */
     PACK_CHUNKS_MAX = 64,
 };
 
@@ -47,16 +49,16 @@ struct pack {
 
 void pack_begin(struct pack *pack, const struct pack_position *from, int64_t log_limit);
 /* Takes whole records from the front; returns how many bytes it has used, fewer than len when the rest is an
- * incomplete record or the pack is full. final: nothing will be added to the spool any more, so an incomplete record
- * is garbage. */
+ * incomplete record or the pack is full. final: nothing will be added to the spool any more, so an incomplete
+ * record is garbage. */
 size_t pack_take(struct pack *pack, const unsigned char *bytes, size_t len, bool final);
 bool pack_is_full(const struct pack *pack);
 /* Closes the last chunk and drops those that have slid out of the tail already. */
 void pack_finish(struct pack *pack);
 void pack_done(struct pack *pack);
 
-/* Where head and tail of a log with this limit (bytes) end and begin. The tail begins at the head's end as long as
- * the limit holds all. */
+/* Where head and tail of a log with this limit (bytes) end and begin. The tail begins at the head's end as
+ * long as the limit holds all. */
 int64_t pack_head_end(int64_t log_limit);
 int64_t pack_tail_begin(int64_t log_limit, int64_t log_bytes);
 

@@ -204,8 +204,8 @@ static int load_new(struct scribe *s, struct err *err) {
     return 0;
 }
 
-/* Looks at the file too, since its notification may still be waiting in the loop: what has come in while a batch was
- * in flight goes into the next one, all of it. */
+/* Looks at the file too, since its notification may still be waiting in the loop: what has come in while a
+ * batch was in flight goes into the next one, all of it. */
 static bool may_have_news(const struct feed *feed) {
     struct stat st;
     return feed->dirty ||
@@ -267,7 +267,8 @@ static bool has_work(const struct scribe *s) {
     int64_t now = clock_boot_ns();
     for (size_t i = 0; i < s->count; i++) {
         const struct feed *feed = s->feeds[i];
-        if (feed->state == FEED_NEW || (feed->state == FEED_LIVE && feed->dirty && feed->not_before_ns <= now))
+        if (feed->state == FEED_NEW ||
+            (feed->state == FEED_LIVE && feed->dirty && feed->not_before_ns <= now))
             return true;
     }
     return false;
@@ -325,7 +326,8 @@ static int add_sources(struct scribe *s) {
         r = sd_event_source_set_floating(tick, true);
     sd_event_source_unref(tick);
     if (r >= 0)
-        r = sd_event_add_inotify(s->loop, NULL, s->attempts_path, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR, on_attempts, s);
+        r = sd_event_add_inotify(s->loop, NULL, s->attempts_path, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR,
+                                 on_attempts, s);
     return r;
 }
 

@@ -173,6 +173,10 @@ Test(db, a_session_that_was_ended_by_the_server_is_away) {
     cr_expect_eq(db_run(db, &ctx, "select 1", &err), -1);
     cr_expect_eq(err.kind, ERR_AWAY, "%s", err.text);
     cr_expect_eq(db_connect(db, &ctx, &err), 1, "%s", err.text);
+    cr_assert_eq(DB_EXEC(other, &ctx, "select pg_terminate_backend($1::int, 5000)", NULL, &err,
+                         DB_TEXT(db_int_text(pid, PQbackendPID(db->conn)))),
+                 0, "%s", err.text);
+    cr_expect_eq(db_connect(db, &ctx, &err), 1, "the end of an idle session is seen without a statement");
     db_free(db);
     db_free(other);
 }

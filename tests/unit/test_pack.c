@@ -18,7 +18,8 @@ static void teardown(void) {
 }
 TestSuite(pack, .init = setup, .fini = teardown);
 
-static void record(enum spool_type type, enum spool_stream stream, uint64_t time_us, const void *bytes, size_t len) {
+static void record(enum spool_type type, enum spool_stream stream, uint64_t time_us, const void *bytes,
+                   size_t len) {
     unsigned char header[SPOOL_HEADER_BYTES];
     spool_put_header(header, &(struct spool_header){type, stream, (uint32_t)len, time_us});
     buf_add(&spool, header, sizeof header);
