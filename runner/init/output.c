@@ -25,30 +25,32 @@ static void budget_take(struct output_stash *stash, size_t bytes) {
 
 static void stash_compact(struct output_stash *stash) {
     memmove(stash->bytes, stash->bytes + stash->begin, stash->end - stash->begin);
-    memmove(stash->packet_len, stash->packet_len + stash->first, stash->count * sizeof *stash->packet_len);
+    memmove(stash->packet, stash->packet + stash->first, stash->count * sizeof *stash->packet);
     stash->end -= stash->begin;
     stash->begin = stash->first = 0;
 }
 
-static bool stash_full(const struct output *o, const struct output_stash *stash) {
-    return stash->first + stash->count == OUTPUT_STASH_PACKETS || OUTPUT_STASH_BYTES - stash->end < o->page_bytes;
+/* Empties the pipe at once. */
+static void stash_drain(struct output *o, unsigned stream) {
+    struct output_stash *stash = &o->stash[stream];
+    stash->drained = streams_drain(o->streams, stream, min_size(o->streams->pipe_bytes, stash->budget));
+    budget_take(stash, stash->drained);
 }
 
-/* Reads packets until the pipe is empty or the stash is full. Returns how many. */
+/* Reads what was drained; there is room for it. Returns the number of packets. */
 static unsigned stash_fill(struct output *o, unsigned stream) {
     struct output_stash *stash = &o->stash[stream];
+    int fd = o->streams->drain_fd[stream][0];
     unsigned before = stash->count;
-    if (stash->begin)
-        stash_compact(stash);
-    while (!stash_full(o, stash)) {
-        size_t room = min_size(OUTPUT_STASH_BYTES - stash->end, stash->budget);
-        ssize_t got = room ? read(o->streams->read_fd[stream], stash->bytes + stash->end, room) : 0;
+    while (stash->drained) {
+        ssize_t got = read(fd, stash->bytes + stash->end, OUTPUT_STASH_BYTES - stash->end);
         if (got <= 0)
             break;
-        stash->packet_len[stash->first + stash->count++] = (unsigned)got;
-        stash->short_count += (size_t)got != o->page_bytes;
+        struct output_packet packet = {.len = (unsigned)got, .ends = (size_t)got != o->page_bytes};
+        stash->packet[stash->first + stash->count++] = packet;
+        stash->ends += packet.ends;
         stash->end += (size_t)got;
-        budget_take(stash, (size_t)got);
+        stash->drained -= min_size(stash->drained, (size_t)got);
     }
     return stash->count - before;
 }
@@ -58,9 +60,8 @@ static void stash_take(struct output *o, unsigned stream, unsigned packets) {
     struct output_stash *stash = &o->stash[stream];
     size_t bytes = 0;
     for (unsigned i = 0; i < packets; i++) {
-        unsigned len = stash->packet_len[stash->first++];
-        stash->short_count -= len != o->page_bytes;
-        bytes += len;
+        stash->ends -= stash->packet[stash->first].ends;
+        bytes += stash->packet[stash->first++].len;
     }
     stash->count -= packets;
     writer_output(o->writer, stream_of[stream], stash->bytes + stash->begin, bytes);
@@ -68,15 +69,15 @@ static void stash_take(struct output *o, unsigned stream, unsigned packets) {
 }
 
 /* How many packets at the front of the stash are one write, when `writes` of this stream are still to be told apart:
- * up to the first that is no full page; where every page is full, an equal share. */
+ * up to the first that surely ends one; where pages are full, an equal share. */
 static unsigned write_packets(const struct output *o, unsigned stream, unsigned writes) {
     const struct output_stash *stash = &o->stash[stream];
     unsigned most = stash->count;
-    if (stash->short_count < writes)
+    if (stash->ends < writes)
         most = (stash->count + writes - 1) / writes;
     unsigned packets = 0;
     while (packets < most)
-        if (stash->packet_len[stash->first + packets++] != o->page_bytes)
+        if (stash->packet[stash->first + packets++].ends)
             break;
     return packets;
 }
@@ -103,7 +104,8 @@ static void bulk_step(struct output *o, bool timed_out) {
     size_t moved = 0;
     for (unsigned i = 0; i < STREAMS; i++) {
         size_t room;
-        unsigned char *to = writer_room(o->writer, stream_of[i], &room);
+        /* What a read has no room for of a packet is lost, and packets may be left from exact reading. */
+        unsigned char *to = writer_room(o->writer, stream_of[i], o->page_bytes, &room);
         room = min_size(room, o->stash[i].budget);
         ssize_t got = room ? read(o->streams->read_fd[i], to, room) : 0;
         if (got <= 0)
@@ -122,41 +124,90 @@ struct gathered {
     bool missed;
 };
 
-/* Events first, then the bytes that they tell of, until there are no new events: so what is in the stash beyond the
- * events is at most a write that is just returning. */
-static void exact_gather(struct output *o, struct gathered *g) {
+static void events_gather(struct output *o, struct gathered *g) {
     int got = 1;
-    while (got > 0 && g->events + STREAMS_EVENTS_MAX <= OUTPUT_EVENTS_MAX && !stash_full(o, &o->stash[0]) &&
-           !stash_full(o, &o->stash[1])) {
+    while (got > 0 && g->events + STREAMS_EVENTS_MAX <= OUTPUT_EVENTS_MAX) {
         got = streams_events(o->streams, g->event + g->events);
         for (int i = 0; i < got; i++)
             g->of[g->event[g->events++]]++;
         g->missed |= got < 0;
-        for (unsigned i = 0; i < STREAMS && got; i++)
-            g->packets[i] += stash_fill(o, i);
     }
 }
 
-static bool is_flood(const struct gathered *g) {
+/* Takes back the last (else the first) event of a stream. */
+static void event_remove(struct gathered *g, unsigned stream, bool last) {
+    unsigned at = 0;
+    for (unsigned i = 0; i < g->events; i++) {
+        if (g->event[i] != stream)
+            continue;
+        at = i;
+        if (!last)
+            break;
+    }
+    memmove(g->event + at, g->event + at + 1, --g->events - at);
+    g->of[stream]--;
+}
+
+/* A write that has to wait sends an event when its pipe is full. If some of its bytes are there, they are what the event
+ * stands for; if none are, the event goes. It comes behind the pipe's last write, now or in the next step. */
+static void waiting_write(struct output *o, struct gathered *g, unsigned stream, bool full) {
+    struct output_stash *stash = &o->stash[stream];
+    struct output_packet *last = &stash->packet[stash->first + stash->count - 1];
+    if (full && !last->ends) {
+        last->ends = true;
+        stash->ends++;
+        stash->suspect = false;
+        return;
+    }
+    bool surplus = g->of[stream] > stash->count || g->of[stream] == stash->ends + 1;
+    bool waits = full && surplus && g->event[g->events - 1] == stream;
+    if (surplus && (full || stash->suspect))
+        event_remove(g, stream, waits);
+    stash->suspect = full && !waits;
+}
+
+static unsigned pipe_pages(const struct output *o) {
+    return (unsigned)(o->streams->pipe_bytes / o->page_bytes);
+}
+
+/* Events first, then the bytes that they tell of: what is in the stash beyond the events is then only what was
+ * written in between. False: the stash has no room. */
+static bool exact_gather(struct output *o, struct gathered *g) {
+    for (unsigned i = 0; i < STREAMS; i++) {
+        struct output_stash *stash = &o->stash[i];
+        stash_compact(stash);
+        if (OUTPUT_STASH_BYTES - stash->end < o->streams->pipe_bytes ||
+            OUTPUT_STASH_PACKETS - stash->count < pipe_pages(o))
+            return false;
+    }
+    events_gather(o, g);
+    /* A writer that waits does so on the stream of the last event; it must not go on before the other is emptied. */
+    unsigned last = g->events ? g->event[g->events - 1] : 0;
+    stash_drain(o, !last);
+    stash_drain(o, last);
+    for (unsigned i = 0; i < STREAMS; i++) {
+        g->packets[i] = stash_fill(o, i);
+        waiting_write(o, g, i, g->packets[i] == pipe_pages(o));
+    }
+    return true;
+}
+
+static bool is_flood(struct output *o, const struct gathered *g) {
+    bool flood = false;
     for (unsigned i = 0; i < STREAMS; i++)
-        if (g->packets[i] >= OUTPUT_FLOOD_PACKETS && !g->packets[!i] && !g->of[!i])
-            return true;
-    return false;
+        flood |= g->packets[i] == pipe_pages(o) && !g->packets[!i] && !g->of[!i];
+    o->floods = flood ? o->floods + 1 : 0;
+    return o->floods >= OUTPUT_FLOOD_STEPS;
 }
 
 static void exact_step(struct output *o) {
     struct gathered g = {.events = 0};
-    bool refilled[STREAMS] = {false};
-    exact_gather(o, &g);
+    bool fits = exact_gather(o, &g);
     for (unsigned i = 0; i < g.events; i++) {
         unsigned stream = g.event[i];
-        if (!o->stash[stream].count && !refilled[stream]) {
-            g.packets[stream] += stash_fill(o, stream);
-            refilled[stream] = true; /* once: a step has to stay within WRITER_OUTPUT_BYTES */
-        }
         stash_take(o, stream, write_packets(o, stream, g.of[stream]--));
     }
-    if (!g.events || g.missed || is_flood(&g))
+    if (!fits || !g.events || g.missed || is_flood(o, &g))
         bulk_begin(o);
 }
 

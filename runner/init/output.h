@@ -20,21 +20,30 @@
 
 enum {
     OUTPUT_QUIET_MS = 1,
-    OUTPUT_LATE_MS = 50,                 /* packets whose event does not come are written all the same */
-    OUTPUT_FLOOD_PACKETS = 48,           /* of one stream in one step, and none of the other */
-    OUTPUT_STASH_BYTES = 128 * 1024,     /* per stream */
-    OUTPUT_STASH_PACKETS = 1024,
-    OUTPUT_EVENTS_MAX = 1024,            /* in one step */
+    OUTPUT_LATE_MS = 50,                            /* bytes whose event does not come are written all the same */
+    OUTPUT_STASH_BYTES = 2 * STREAMS_PIPE_BYTES,    /* per stream: what is left over and one full pipe */
+    OUTPUT_STASH_PACKETS = 256,                     /* likewise; a pipe has at most 32 pages */
+    OUTPUT_FLOOD_STEPS = 8,
+    OUTPUT_EVENTS_MAX = 1024,                       /* in one step */
     OUTPUT_POLL_FDS = 2,
 };
 
-/* What was read of one stream and is not in the spool yet: packets, all but the last whole. */
+_Static_assert(2 * (OUTPUT_STASH_BYTES + OUTPUT_STASH_PACKETS * SPOOL_HEADER_BYTES) <= WRITER_OUTPUT_BYTES,
+               "one step fits into the writer");
+
+struct output_packet {
+    unsigned len;
+    bool ends; /* surely the last of its write */
+};
+
+/* What was read of one stream and whose turn has not come yet. */
 struct output_stash {
     size_t begin, end; /* bytes[begin..end) */
-    unsigned first, count;
-    unsigned short_count; /* packets that are no full page */
-    size_t budget;        /* bytes that may still be read from the pipe */
-    unsigned packet_len[OUTPUT_STASH_PACKETS];
+    unsigned first, count, ends;
+    size_t drained; /* bytes that were moved out of the pipe and are still to be read */
+    bool suspect;   /* the pipe was full and a waiting write's event may still come */
+    size_t budget;  /* bytes that may still be read from the pipe */
+    struct output_packet packet[OUTPUT_STASH_PACKETS];
     unsigned char bytes[OUTPUT_STASH_BYTES];
 };
 
@@ -43,6 +52,7 @@ struct output {
     struct writer *writer;
     size_t page_bytes;
     bool bulk;
+    unsigned floods; /* steps in a row in which one stream filled its pipe and the other was silent */
     struct output_stash stash[STREAMS];
 };
 

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+
 static void flag_set(int fd, int flag, bool on) {
     int flags = fcntl(fd, F_GETFL);
     if (flags >= 0)
@@ -19,12 +21,25 @@ static int pipe_open(struct streams *s, unsigned stream) {
         return -1;
     s->read_fd[stream] = fds[0];
     s->write_fd[stream] = fds[1];
-    fcntl(fds[1], F_SETPIPE_SZ, STREAMS_PIPE_BYTES); /* a wish: EPERM where the user has many pipes */
     fchmod(fds[1], 0622); /* a job that changes its user can still open /dev/stderr */
     flag_set(fds[0], O_NONBLOCK, true);
     if (fcntl(fds[0], F_SETOWN, getpid()) < 0 || fcntl(fds[0], F_SETSIG, STREAMS_SIGNAL) < 0)
         return 1;
     return 0;
+}
+
+/* All alike, so that one always fits into the other; EPERM where the user has many pipes. */
+static void pipes_size(struct streams *s) {
+    int fds[] = {s->write_fd[0], s->write_fd[1], s->drain_fd[0][1], s->drain_fd[1][1]};
+    int least = STREAMS_PIPE_BYTES;
+    for (unsigned i = 0; i < ARRAY_LEN(fds); i++) {
+        fcntl(fds[i], F_SETPIPE_SZ, STREAMS_PIPE_BYTES);
+        int bytes = fcntl(fds[i], F_GETPIPE_SZ);
+        least = bytes < least ? bytes : least;
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(fds); i++)
+        fcntl(fds[i], F_SETPIPE_SZ, least);
+    s->pipe_bytes = (size_t)least;
 }
 
 static int events_open(void) {
@@ -44,11 +59,11 @@ static bool exact_works(struct streams *s) {
         if (write(s->write_fd[order[i]], "", 1) != 1)
             return false;
     bool works = streams_events(s, seen) == sizeof order && memcmp(seen, order, sizeof order) == 0;
-    for (unsigned i = 0; i < sizeof order; i++)
-        works &= read(s->read_fd[order[i]], byte, sizeof byte) == 1;
-    for (unsigned i = 0; i < STREAMS; i++)
-        while (read(s->read_fd[i], byte, sizeof byte) > 0)
+    for (unsigned i = 0; i < STREAMS; i++) {
+        works &= streams_drain(s, i, sizeof byte) == sizeof byte;
+        while (works && streams_waiting(s, i) == 0 && read(s->drain_fd[i][0], byte, sizeof byte) == 1)
             continue;
+    }
     return works;
 }
 
@@ -57,10 +72,11 @@ int streams_open(struct streams *s) {
     bool possible = true;
     for (unsigned i = 0; i < STREAMS; i++) {
         int r = pipe_open(s, i);
-        if (r < 0)
+        if (r < 0 || pipe2(s->drain_fd[i], O_CLOEXEC | O_NONBLOCK) < 0)
             return -1;
         possible &= r == 0;
     }
+    pipes_size(s);
     s->event_fd = possible ? events_open() : -1;
     if (s->event_fd < 0)
         return 0;
@@ -77,6 +93,8 @@ void streams_close(struct streams *s) {
     for (unsigned i = 0; i < STREAMS; i++) {
         close(s->read_fd[i]);
         close(s->write_fd[i]);
+        close(s->drain_fd[i][0]);
+        close(s->drain_fd[i][1]);
     }
     if (s->event_fd >= 0)
         close(s->event_fd);
@@ -106,6 +124,11 @@ int streams_events(struct streams *s, unsigned char ret_stream[STREAMS_EVENTS_MA
             ret_stream[count++] = fd == s->read_fd[1];
     }
     return missed ? -1 : count;
+}
+
+size_t streams_drain(struct streams *s, unsigned stream, size_t max) {
+    ssize_t moved = splice(s->read_fd[stream], NULL, s->drain_fd[stream][1], NULL, max, SPLICE_F_NONBLOCK);
+    return moved > 0 ? (size_t)moved : 0;
 }
 
 size_t streams_waiting(const struct streams *s, unsigned stream) {

@@ -20,8 +20,8 @@
 
 enum {
     STREAMS = 2,                       /* index 0: stdout, 1: stderr */
-    STREAMS_PIPE_BYTES = 256 * 1024,   /* 64 writes; 1 MiB measured no faster, and all pipes of one user count */
-    STREAMS_EVENTS_MAX = 64,           /* fetched at once */
+    STREAMS_PIPE_BYTES = 128 * 1024, /* a wish; not more, since the kernel bounds the pipes of one user together */
+    STREAMS_EVENTS_MAX = 64,         /* fetched at once */
 };
 
 #define STREAMS_SIGNAL SIGRTMAX /* the least urgent, so it never stands before another */
@@ -29,7 +29,9 @@ enum {
 struct streams {
     int read_fd[STREAMS]; /* non-blocking */
     int write_fd[STREAMS];
-    int event_fd;      /* readable when a write has been queued; -1: order cannot be known */
+    int event_fd;           /* readable when a write has been queued; -1: order cannot be known */
+    int drain_fd[STREAMS][2]; /* the other pipes; empty but within streams_drain's user */
+    size_t pipe_bytes;        /* of each of the four; a packet takes up a page */
     bool exact;
 };
 
@@ -42,6 +44,10 @@ void streams_set_exact(struct streams *s, bool exact);
 /* The next writes, in order, as stream indices. Returns how many, 0 when there are none, -1 when some may have been
  * missed (the kernel's queue was full). */
 int streams_events(struct streams *s, unsigned char ret_stream[STREAMS_EVENTS_MAX]);
+
+/* Moves all that is in the pipe to its drain_fd, at most `max` bytes. Returns how many. It is for the caller to read
+ * drain_fd[stream][0], packet by packet, until it is empty. */
+size_t streams_drain(struct streams *s, unsigned stream, size_t max);
 
 /* Bytes that wait in a pipe. */
 size_t streams_waiting(const struct streams *s, unsigned stream);

@@ -44,9 +44,9 @@ static void output_close(struct writer *w) {
     w->open = WRITER_NONE;
 }
 
-unsigned char *writer_room(struct writer *w, enum spool_stream stream, size_t *ret_room) {
+unsigned char *writer_room(struct writer *w, enum spool_stream stream, size_t least, size_t *ret_room) {
     if (w->open != WRITER_NONE &&
-        (w->stream != stream || w->len - w->open == SPOOL_HEADER_BYTES + SPOOL_PAYLOAD_MAX))
+        (w->stream != stream || w->len - w->open + least > SPOOL_HEADER_BYTES + SPOOL_PAYLOAD_MAX))
         output_close(w);
     if (w->open == WRITER_NONE) {
         w->open = w->len;
@@ -65,7 +65,7 @@ void writer_output(struct writer *w, enum spool_stream stream, const void *bytes
     const unsigned char *from = bytes;
     while (len) {
         size_t room;
-        unsigned char *to = writer_room(w, stream, &room);
+        unsigned char *to = writer_room(w, stream, 1, &room);
         size_t part = len < room ? len : room;
         memcpy(to, from, part);
         writer_took(w, part);

@@ -19,7 +19,7 @@
 #include "proto/spool.h"
 
 enum {
-    WRITER_OUTPUT_BYTES = 640 * 1024, /* room for output and its headers when the buffer is empty */
+    WRITER_OUTPUT_BYTES = 576 * 1024, /* room for output and its headers when the buffer is empty */
     WRITER_SPARE_BYTES = 96 * 1024,   /* for a record written in part, and records other than output */
     WRITER_BYTES = WRITER_OUTPUT_BYTES + WRITER_SPARE_BYTES,
     WRITER_PATIENCE_MS = 5000,
@@ -43,9 +43,9 @@ struct writer {
 
 void writer_init(struct writer *w, int fd);
 
-/* Output: ask for room (at least 1 byte, at most SPOOL_PAYLOAD_MAX, always within WRITER_OUTPUT_BYTES since the last
+/* Output: ask for room (at least `least`, at most SPOOL_PAYLOAD_MAX, always within WRITER_OUTPUT_BYTES since the last
  * flush that returned 0), put bytes there, say how many. Consecutive bytes of one stream share a record. */
-unsigned char *writer_room(struct writer *w, enum spool_stream stream, size_t *ret_room);
+unsigned char *writer_room(struct writer *w, enum spool_stream stream, size_t least, size_t *ret_room);
 void writer_took(struct writer *w, size_t bytes);
 void writer_output(struct writer *w, enum spool_stream stream, const void *bytes, size_t len);
 
