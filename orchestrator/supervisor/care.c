@@ -1,5 +1,6 @@
 /* care - a child's life as the parent sees it: start, messages, death, and again. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -211,12 +212,29 @@ static void bury(struct supervisor *s, struct child *child) {
     children_remove(&s->children, child);
 }
 
+/* Recorded and removed by the scribe, or by somebody: either way there is nothing to run; if the attempt has
+ * not ended in the database, the look at what is ours makes it again. */
+static bool directory_is_gone(const struct supervisor *s, const struct child *child) {
+    return child->role == CHILD_RUNNER && faccessat(s->state.attempts_fd, child->name, F_OK, 0) < 0 &&
+           errno == ENOENT;
+}
+
 static int on_restart_timer(sd_event_source *source, uint64_t usec, void *arg) {
     struct child *child = arg;
+    struct supervisor *s = child->supervisor;
     (void)source;
     (void)usec;
-    if (child->supervisor->phase != PHASE_LEAVING)
-        care_start(child->supervisor, child);
+    if (s->phase == PHASE_LEAVING)
+        return 0;
+    if (!directory_is_gone(s, child)) {
+        care_start(s, child);
+        return 0;
+    }
+    log_warn("attempt's directory is gone, its runner is not started again", LS("attempt", child->name));
+    bury(s, child);
+    s->dispatch.owned_wanted = true;
+    leave_check(s);
+    dispatch_kick(s);
     return 0;
 }
 
@@ -238,7 +256,7 @@ static void child_died(struct supervisor *s, struct child *child, const struct d
     obituary_write(child, death, what, delay_ms);
     forget_process(child);
     if (child->role == CHILD_PROBE) {
-        probe_ended(s, child);
+        probe_ended(s);
         bury(s, child);
     } else if (what == RESTART_DONE) {
         bury(s, child);

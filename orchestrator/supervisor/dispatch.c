@@ -250,8 +250,10 @@ static int on_poll(sd_event_source *source, uint64_t usec, void *arg) {
 void dispatch_hint(struct supervisor *s, const char *channel) {
     if (s->phase == PHASE_LEAVING)
         return;
-    if (!channel)
+    if (!channel) { /* before new claims: what is ours takes its slots first */
         s->dispatch.owned_wanted = true;
+        look_at_ours(s);
+    }
     dispatch_ask_cancels(s);
     dispatch_kick(s);
 }

@@ -39,7 +39,7 @@ void probe_answered(struct supervisor *s, bool ok, const char *detail) {
              LI("slots", s->settings.slots), LI("memory_bytes", s->settings.memory_bytes));
 }
 
-void probe_ended(struct supervisor *s, struct child *child) {
+void probe_ended(struct supervisor *s) {
     static const char silent[] = "berth-runner --probe ended without an answer";
     if (s->phase != PHASE_STARTING)
         return;
@@ -52,7 +52,6 @@ void probe_ended(struct supervisor *s, struct child *child) {
         return;
     }
     int64_t pause_ms = PROBE_RETRY_MAX_MS - left_ms * (PROBE_RETRY_MAX_MS - PROBE_RETRY_MS) / ENGINE_WAIT_MS;
-    log_warn("the engine cannot be used yet, trying on", LS("error", why), LI("pause_ms", pause_ms),
-             LI("child_pid", child->pid));
+    log_warn("the engine cannot be used yet, trying on", LS("error", why), LI("pause_ms", pause_ms));
     timer_arm(s->loop, &s->probe_timer, pause_ms < left_ms ? pause_ms : left_ms, on_probe_timer, s);
 }

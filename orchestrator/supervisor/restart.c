@@ -25,8 +25,10 @@ enum restart_what restart_decide(struct restart *r, const struct death *death, u
     }
     if (!death->exited || death->status != CHILD_EXIT_NEVER)
         return RESTART_AGAIN;
-    if (!death->may_end)
+    if (!death->may_end) {
+        *ret_delay_ms = 0;
         return RESTART_NEVER;
+    }
     /* Its job would hang for ever without a runner: try on, but rarely. */
     *ret_delay_ms = RESTART_MAX_MS;
     return RESTART_AGAIN;

@@ -37,10 +37,10 @@ struct dispatch {
     bool sweeping, claiming, canceling, owning; /* a statement of this kind is on its way */
     bool claim_again, cancel_again, owned_wanted;
     unsigned fetching, changing; /* statements on their way */
-    int64_t owned_at_ms;          /* when we last looked at what is ours */
-    int64_t directory_retry_ms; /* claims pause for so long: a directory could not be made; 0: they do not */
-    int64_t directory_pause_ms; /* the last such pause; 0: a directory was made since */
-    char **listing;             /* attempt directories before the look at what is ours; NULL-terminated */
+    int64_t owned_at_ms;         /* when we last looked at what is ours */
+    int64_t directory_retry_ms;  /* claims pause for so long: a directory could not be made; 0: they do not */
+    int64_t directory_pause_ms;  /* the last such pause; 0: a directory was made since */
+    char **listing;              /* attempt directories before the look at what is ours; NULL-terminated */
 };
 
 struct supervisor {
@@ -84,7 +84,7 @@ void care_cancel(struct child *runner, bool force, enum reason reason);
 /* probe.c */
 void probe_begin(struct supervisor *s);
 void probe_answered(struct supervisor *s, bool ok, const char *detail);
-void probe_ended(struct supervisor *s, struct child *child);
+void probe_ended(struct supervisor *s);
 
 /* dispatch.c */
 int dispatch_begin(struct supervisor *s, struct err *err);
