@@ -66,6 +66,8 @@ static enum job_seen seen_of(struct job *job, const struct container_info *info)
         return JOB_SEEN_MISSING;
     if (info->running || info->paused)
         return JOB_SEEN_RUNNING;
+    if (strcmp(info->status, "removing") == 0 || strcmp(info->status, "dead") == 0)
+        return JOB_SEEN_MISSING; /* as good as: `docker rm -f` kills first */
     if (!info->started_us)
         return JOB_SEEN_CREATED;
     struct evidence *e = &job->evidence;
