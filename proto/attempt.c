@@ -139,7 +139,8 @@ int attempt_load(int dir_fd, struct attempt **ret_attempt, struct err *err) {
     if (file_read(dir_fd, ATTEMPT_SPEC, ATTEMPT_FILE_MAX, &text, err) < 0)
         return err_wrap(err, "attempt");
     json_error_t error;
-    AUTO_JSON json_t *doc = json_loadb(buf_str(&text), text.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    AUTO_JSON json_t *doc =
+        json_loadb(buf_str(&text), text.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (!doc)
         return err_set(err, ERR_INVALID, 0, "attempt: its spec file is not JSON: line %d: %s", error.line,
                        error.text);

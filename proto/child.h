@@ -3,9 +3,9 @@
  *
  * Descriptor CHILD_FD is a SOCK_SEQPACKET socket to the parent; stdin is /dev/null, stdout and stderr are the
  * parent's; nothing else is inherited. End of file on it: the parent is gone, end at once (containers stay).
- * One datagram is one message, a JSON object with "type" (proto/control.h). The first message from the parent is
- * always `config`; the child answers `ready` when it does its work. A child that ends before `ready` is started
- * again with back-off, one that ends later at once, one that ends with CHILD_EXIT_NEVER not at all.
+ * One datagram is one message, a JSON object with "type" (proto/control.h). The first message from the parent
+ * is always `config`; the child answers `ready` when it does its work. A child that ends before `ready` is
+ * started again with back-off, one that ends later at once, one that ends with CHILD_EXIT_NEVER not at all.
  */
 #ifndef BERTH_PROTO_CHILD_H
 #define BERTH_PROTO_CHILD_H

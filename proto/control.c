@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,7 +48,7 @@ static int decode_config(json_t *doc, struct control *m, json_error_t *error) {
                        "instance", &instance, "cluster", &cluster) < 0)
         return -1;
     if (!json_is_object(settings)) {
-        strcpy(error->text, "settings is not an object");
+        snprintf(error->text, sizeof error->text, "settings is not an object");
         return -1;
     }
     m->settings = json_incref(settings);
@@ -70,7 +71,7 @@ static int decode_cancel(json_t *doc, struct control *m, json_error_t *error) {
                        &reason) < 0)
         return -1;
     if (!reason_parse(reason, &m->reason) || reason_status(m->reason) != STATUS_CANCELED) {
-        strcpy(error->text, "reason is none of those for canceled");
+        snprintf(error->text, sizeof error->text, "reason is none of those for canceled");
         return -1;
     }
     m->force = force;

@@ -27,27 +27,28 @@ enum control_type {
 #define X(symbol, word) CONTROL_##symbol,
     CONTROL_TABLE(X)
 #undef X
-    CONTROL_TYPE_COUNT
+        CONTROL_TYPE_COUNT
 };
 
 enum { CONTROL_CONFIG_WAIT_MS = 30000 }; /* a parent that has not sent `config` by then never will */
 
 struct control {
     enum control_type type;
-    json_t *settings;     /* CONFIG; owned */
-    char *instance;       /* CONFIG; owned */
-    char *cluster;        /* CONFIG; owned; "" when the database was not reached yet */
-    bool force;           /* CANCEL */
-    enum reason reason;   /* CANCEL */
-    bool ok;              /* PROBED */
-    char *detail;         /* PROBED; owned */
+    json_t *settings;   /* CONFIG; owned */
+    char *instance;     /* CONFIG; owned */
+    char *cluster;      /* CONFIG; owned; "" when the database was not reached yet */
+    bool force;         /* CANCEL */
+    enum reason reason; /* CANCEL */
+    bool ok;            /* PROBED */
+    char *detail;       /* PROBED; owned */
 };
 
 int control_send(int fd, const struct control *message, struct err *err);
-/* 1: a message; 0: end of file, the peer is gone; -1: none now (ERR_SYS with EAGAIN) or a message that is wrong. */
+/* 1: a message; 0: end of file, the peer is gone; -1: none now (ERR_SYS with EAGAIN) or a message that is
+ * wrong. */
 int control_recv(int fd, struct control *ret_message, struct err *err);
-/* Waits for the first message, which must be CONFIG, up to CONTROL_CONFIG_WAIT_MS. For a child's start. 0, or -1:
- * ERR_AWAY when the parent is gone, ERR_DEADLINE. */
+/* Waits for the first message, which must be CONFIG, up to CONTROL_CONFIG_WAIT_MS. For a child's start. 0, or
+ * -1: ERR_AWAY when the parent is gone, ERR_DEADLINE. */
 int control_recv_config(int fd, struct control *ret_message, struct err *err);
 int control_decode(const char *bytes, size_t len, struct control *ret_message, struct err *err);
 void control_done(struct control *message);

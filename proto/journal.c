@@ -62,7 +62,7 @@ static bool take_string(const json_t *doc, const char *key, char *out, size_t ma
     const char *text = json_get_string(doc, key);
     if (!text || strlen(text) >= max)
         return false;
-    strcpy(out, text);
+    memcpy(out, text, strlen(text) + 1);
     return true;
 }
 
@@ -111,19 +111,19 @@ static bool fold_created(struct journal *j, const json_t *doc) {
 
 /* The first start counts: the run deadline does not move when a later runner tells it again. */
 static bool fold_started(struct journal *j, const json_t *doc) {
-    char boot_id[sizeof j->started_boot_id];
-    char container[sizeof j->container];
+    char boot_id[sizeof j->started_boot_id] = "";
+    char container[sizeof j->container] = "";
     int64_t boot_ns = json_get_int(doc, "boot_ns", -1);
     if (boot_ns < 0 || !take_string(doc, "boot_id", boot_id, sizeof boot_id))
         return false;
     if (json_object_get(doc, "container") && !take_string(doc, "container", container, sizeof container))
         return false;
     if (json_object_get(doc, "container"))
-        strcpy(j->container, container);
+        memcpy(j->container, container, sizeof container);
     if (journal_has(j, JOURNAL_STARTED))
         return true;
     j->started_boot_ns = boot_ns;
-    strcpy(j->started_boot_id, boot_id);
+    memcpy(j->started_boot_id, boot_id, sizeof boot_id);
     return true;
 }
 

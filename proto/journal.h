@@ -1,6 +1,6 @@
 /*
- * journal - what a runner has done for its attempt, one JSON line a step, so that the next runner can go on from it
- * and the scribe can tell the database.
+ * journal - what a runner has done for its attempt, one JSON line a step, so that the next runner can go on
+ * from it and the scribe can tell the database.
  *
  * {"step":"pulled","time_us":1763773323456789,"boot_ns":…,"boot_id":"…", …fields of the step}
  * A last line without its newline is torn and ignored; unknown steps and fields are kept out of harm's way.
@@ -9,9 +9,9 @@
  * step       fields                                          what it means
  * pulled     digest                                          image is there
  * created    container                                       container exists, not started
- * started    container                                       the engine confirmed the start; boot_ns begins the run deadline
- * stopping   cause ("run_deadline", "requested", "shutdown")  a stop signal is about to be sent
- * exited                                                     no process of the attempt runs any more
+ * started    container                                       the engine confirmed the start; boot_ns begins
+ * the run deadline stopping   cause ("run_deadline", "requested", "shutdown")  a stop signal is about to be
+ * sent exited                                                     no process of the attempt runs any more
  * verdict    status, reason, message, exit_code, signal, usage {…}, log_bytes_raw
  * cleaned                                                    nothing of the attempt is left on the engine
  */
@@ -39,7 +39,7 @@ enum journal_step {
 #define X(symbol, word) JOURNAL_##symbol,
     JOURNAL_STEP_TABLE(X)
 #undef X
-    JOURNAL_STEP_COUNT
+        JOURNAL_STEP_COUNT
 };
 
 enum {
@@ -79,12 +79,13 @@ static inline bool journal_has(const struct journal *j, enum journal_step step) 
     return j->time_us[step] != 0;
 }
 
-/* Folds text[0..len) (whole or partial file contents from offset j->used on) into *j, a struct that began zeroed.
- * Lines that cannot be understood are skipped; returns how many. */
+/* Folds text[0..len) (whole or partial file contents from offset j->used on) into *j, a struct that began
+ * zeroed. Lines that cannot be understood are skipped; returns how many. */
 int journal_fold(struct journal *j, const char *text, size_t len);
 /* Reads and folds what is new in the journal file of dir_fd; an absent file is an empty journal. */
 int journal_read(int dir_fd, struct journal *j, struct err *err);
-/* Appends one step durably and folds it into *j. `fields`: the step's own, may be NULL; the reference is taken. */
+/* Appends one step durably and folds it into *j. `fields`: the step's own, may be NULL; the reference is
+ * taken. */
 int journal_append(int dir_fd, struct journal *j, enum journal_step step, json_t *fields, struct err *err);
 /* The fields of a VERDICT step. */
 json_t *journal_verdict_fields(const struct verdict *verdict);

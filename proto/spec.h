@@ -1,9 +1,10 @@
 /*
  * spec - a job as its user wrote it, checked.
  *
- * One parser for every way in (HTTP, SQL, a file by hand): unknown fields are refused, every fault is told with its
- * JSON pointer (RFC 6901), all of them at once. What comes out is complete: defaults are filled in and every value
- * lies inside the operator's ceilings, so nobody behind this module checks anything again. contract.md, section 2.
+ * One parser for every way in (HTTP, SQL, a file by hand): unknown fields are refused, every fault is told
+ * with its JSON pointer (RFC 6901), all of them at once. What comes out is complete: defaults are filled in
+ * and every value lies inside the operator's ceilings, so nobody behind this module checks anything again.
+ * contract.md, section 2.
  */
 #ifndef BERTH_PROTO_SPEC_H
 #define BERTH_PROTO_SPEC_H
@@ -50,7 +51,7 @@ enum spec_pull { SPEC_PULL_MISSING, SPEC_PULL_ALWAYS, SPEC_PULL_NEVER };
 enum spec_network { SPEC_NETWORK_EGRESS, SPEC_NETWORK_NONE };
 
 struct spec {
-    char *name;  /* NULL: none given */
+    char *name; /* NULL: none given */
     char *image;
     struct spec_list command; /* of `script` too: {"/bin/sh","-e","-c",script} with entrypoint set to none */
     struct spec_list entrypoint;
@@ -83,8 +84,9 @@ struct spec {
     struct spec_pairs labels;
 };
 
-/* The operator's defaults and ceilings (BERTH_DEFAULT_*, BERTH_MAX_*); spec_policy_builtin() gives the built-in. A
- * ceiling of 0 is none; under any other, a job that names no CPUs or no queue deadline gets the ceiling. */
+/* The operator's defaults and ceilings (BERTH_DEFAULT_*, BERTH_MAX_*); spec_policy_builtin() gives the
+ * built-in. A ceiling of 0 is none; under any other, a job that names no CPUs or no queue deadline gets the
+ * ceiling. */
 struct spec_policy {
     int64_t default_cpus_milli, max_cpus_milli;
     int64_t default_memory_bytes, max_memory_bytes;
@@ -98,7 +100,8 @@ struct spec_policy {
     int64_t default_start_ms, max_start_ms;
     int64_t default_run_ms, max_run_ms;
     int64_t default_grace_ms, max_grace_ms;
-    const char *allowed_caps; /* comma-separated names that cap_add may ask for beyond the default set, "ALL": any; NULL: none */
+    const char *allowed_caps; /* comma-separated names that cap_add may ask for beyond the default set, "ALL":
+                                 any; NULL: none */
 };
 struct spec_policy spec_policy_builtin(void);
 /* No ceilings, every capability allowed: for a spec that was checked when it came in and is read back. */
@@ -121,14 +124,16 @@ void spec_faults_done(struct spec_faults *faults);
 char *spec_faults_text(const struct spec_faults *faults, size_t max);
 
 /* Checks a document. 0 and *ret_spec (owned by the caller), or -1 with at least one fault. */
-int spec_parse(const json_t *doc, const struct spec_policy *policy, struct spec **ret_spec, struct spec_faults *faults);
-/* Same for text of unknown quality (a row put in by SQL, a file): not JSON, too long, duplicate keys are faults too. */
+int spec_parse(const json_t *doc, const struct spec_policy *policy, struct spec **ret_spec,
+               struct spec_faults *faults);
+/* Same for text of unknown quality (a row put in by SQL, a file): not JSON, too long, duplicate keys are
+ * faults too. */
 int spec_parse_text(const char *text, size_t len, const struct spec_policy *policy, struct spec **ret_spec,
                     struct spec_faults *faults);
 /* The complete spec in the form of the contract, defaults filled in; parses back to an equal spec. */
 json_t *spec_to_json(const struct spec *spec);
-/* Every field that the parser knows, as a JSON pointer; not available: recognised, but refused in this version. For
- * checking the documentation against the parser. */
+/* Every field that the parser knows, as a JSON pointer; not available: recognised, but refused in this
+ * version. For checking the documentation against the parser. */
 void spec_each_field(void (*visit)(const char *pointer, bool available, void *arg), void *arg);
 void spec_free(struct spec *spec);
 

@@ -111,7 +111,9 @@ const char *spec_quote(const char *text, char out[SPEC_QUOTE_MAX]) {
     static const char more[] = "...";
     size_t n = whole_characters(text, SPEC_QUOTE_MAX - sizeof more);
     memcpy(out, text, n);
-    strcpy(out + n, text[n] ? more : "");
+    memcpy(out + n, more, sizeof more);
+    if (!text[n])
+        out[n] = '\0';
     for (char *p = out; *p; p++)
         if (iscntrl((unsigned char)*p))
             *p = '?';

@@ -29,7 +29,7 @@ enum status {
 #define X(symbol, word, terminal) STATUS_##symbol,
     STATUS_TABLE(X)
 #undef X
-    STATUS_COUNT
+        STATUS_COUNT
 };
 
 /*        symbol               word                    status it belongs to, can a repeat mend it */
@@ -66,7 +66,7 @@ enum reason {
 #define X(symbol, word, status, mendable) REASON_##symbol,
     REASON_TABLE(X)
 #undef X
-    REASON_COUNT
+        REASON_COUNT
 };
 
 /* Every allowed step. A terminal status is never left. */
@@ -123,7 +123,7 @@ bool status_can_step(enum status from, enum status to);
 
 const char *reason_name(enum reason reason); /* NULL for REASON_NONE */
 bool reason_parse(const char *word, enum reason *ret);
-enum status reason_status(enum reason reason); /* the status that this reason explains */
+enum status reason_status(enum reason reason);     /* the status that this reason explains */
 bool reason_is_infrastructure(enum reason reason); /* retry.on "infrastructure" takes it */
 
 #endif
