@@ -84,11 +84,6 @@ static int command_version(char *const *argv) {
     return SUPERVISOR_EXIT_DONE;
 }
 
-static int not_built(const char *what) {
-    fprintf(stderr, "berthd: this build has no %s\n", what);
-    return SUPERVISOR_EXIT_USAGE;
-}
-
 static int command_reap(char *const *argv) {
     struct settings settings = {0};
     struct config_origins origins;
@@ -103,12 +98,7 @@ static int command_reap(char *const *argv) {
     words[count] = NULL;
     if (load(&settings, words, &origins) < 0)
         return SUPERVISOR_EXIT_USAGE;
-#ifdef HAVE_REAPER
     int status = reap_command(&settings, dry_run);
-#else
-    (void)dry_run;
-    int status = not_built("reaper");
-#endif
     config_free(&settings_table, &settings);
     return status;
 }
@@ -117,29 +107,17 @@ static int command_reap(char *const *argv) {
 
 static int role_gateway(char *const *argv) {
     (void)argv;
-#ifdef HAVE_GATEWAY
     return gateway_main();
-#else
-    return not_built("gateway");
-#endif
 }
 
 static int role_scribe(char *const *argv) {
     (void)argv;
-#ifdef HAVE_SCRIBE
     return scribe_main();
-#else
-    return not_built("scribe");
-#endif
 }
 
 static int role_reaper(char *const *argv) {
     (void)argv;
-#ifdef HAVE_REAPER
     return reaper_main();
-#else
-    return not_built("reaper");
-#endif
 }
 
 static int command_help(char *const *argv);

@@ -101,23 +101,31 @@ static char *find_program(const char *const *places, int access_mode) {
 }
 
 int startup_programs(struct supervisor *s, struct err *err) {
-    static const char *const runners[] = {"berth-runner", "../lib/berth/berth-runner",
-                                          "/usr/lib/berth/berth-runner", "../runner/berth-runner", NULL};
-    static const char *const inits[] = {"berth-init", "../lib/berth/berth-init", "/usr/lib/berth/berth-init",
-                                        "../runner/init/berth-init", NULL};
+    static const char *const runners[] = {"berth-runner",
+                                          "../libexec/berth/berth-runner",
+                                          "../lib/berth/berth-runner",
+                                          "/usr/lib/berth/berth-runner",
+                                          "../runner/berth-runner",
+                                          NULL};
+    static const char *const inits[] = {"berth-init",
+                                        "../libexec/berth/berth-init",
+                                        "../lib/berth/berth-init",
+                                        "/usr/lib/berth/berth-init",
+                                        "../runner/init/berth-init",
+                                        NULL};
     s->runner_path = find_program(runners, X_OK);
     if (!s->runner_path)
-        return err_set(
-            err, ERR_AWAY, 0,
-            "the program berth-runner is neither beside berthd nor in ../lib/berth or /usr/lib/berth; "
-            "install it there");
+        return err_set(err, ERR_AWAY, 0,
+                       "the program berth-runner is neither beside berthd nor in ../libexec/berth, "
+                       "../lib/berth or /usr/lib/berth; "
+                       "install it there");
     AUTO_FREE char *init =
         s->settings.init_path ? mem_strdup(s->settings.init_path) : find_program(inits, R_OK);
     if (!init)
-        return err_set(
-            err, ERR_AWAY, 0,
-            "the program berth-init is neither beside berthd nor in ../lib/berth or /usr/lib/berth; "
-            "install it there or name it with BERTH_INIT_PATH");
+        return err_set(err, ERR_AWAY, 0,
+                       "the program berth-init is neither beside berthd nor in ../libexec/berth, "
+                       "../lib/berth or /usr/lib/berth; "
+                       "install it there or name it with BERTH_INIT_PATH");
     AUTO_FREE char *copy = NULL;
     if (state_dir_copy_init(&s->state, s->settings.state_dir, init, &copy, err) < 0)
         return -1;
