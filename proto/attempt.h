@@ -2,13 +2,15 @@
  * attempt - one attempt of a job is one directory.
  *
  * <state>/attempts/<job id>.<attempt>/
- *   spec     what is to be done (struct attempt), JSON; written by the parent before the directory gets its
- * name launch   for berth-init (proto/launch.h); written by the runner input    the job's standard input;
- * written by the runner spool    output and end (proto/spool.h); made empty by the runner (0666), written by
- * berth-init journal  what the runner did (proto/journal.h) A flock on the directory keeps a second runner
- * out. The parent makes it under a name beginning with '.', and renames: whoever lists the directory sees
- * only whole attempts. The scribe removes it when Postgres has confirmed all of it. The directory above,
- * <state>/attempts, can be entered by root only.
+ *   spec     what is to be done (struct attempt), JSON; there before the directory gets its name
+ *   launch   for berth-init (proto/launch.h); written by the runner
+ *   input    the job's standard input; written by the runner
+ *   spool    output and end (proto/spool.h); made empty by the runner (0666), written by berth-init
+ *   journal  what the runner did (proto/journal.h)
+ *
+ * A flock on the directory keeps a second runner out. The parent makes it under a name beginning with '.',
+ * and renames: whoever lists the directory sees only whole attempts. The scribe removes it when Postgres has
+ * confirmed all of it. The directory above, <state>/attempts, can be entered by root only.
  */
 #ifndef BERTH_PROTO_ATTEMPT_H
 #define BERTH_PROTO_ATTEMPT_H

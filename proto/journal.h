@@ -9,9 +9,9 @@
  * step       fields                                          what it means
  * pulled     digest                                          image is there
  * created    container                                       container exists, not started
- * started    container                                       the engine confirmed the start; boot_ns begins
- * the run deadline stopping   cause ("run_deadline", "requested", "shutdown")  a stop signal is about to be
- * sent exited                                                     no process of the attempt runs any more
+ * started    container                                       the engine confirmed it; the run deadline begins
+ * stopping   cause ("run_deadline", "requested", "shutdown")  a stop signal is about to be sent
+ * exited                                                     no process of the attempt runs any more
  * verdict    status, reason, message, exit_code, signal, usage {…}, log_bytes_raw
  * cleaned                                                    nothing of the attempt is left on the engine
  */

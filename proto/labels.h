@@ -12,8 +12,7 @@
 #define LABEL_JOB "io.berth.job"
 #define LABEL_ATTEMPT "io.berth.attempt"
 #define LABEL_TOKEN "io.berth.token"
-#define LABEL_ROLE "io.berth.role" /* main, service, netns, warm, probe; network: the shared egress bridge   \
-                                    */
+#define LABEL_ROLE "io.berth.role" /* main, service, netns, warm, probe, network */
 
 #define ROLE_MAIN "main"
 #define ROLE_PROBE "probe"

@@ -100,8 +100,8 @@ struct spec_policy {
     int64_t default_start_ms, max_start_ms;
     int64_t default_run_ms, max_run_ms;
     int64_t default_grace_ms, max_grace_ms;
-    const char *allowed_caps; /* comma-separated names that cap_add may ask for beyond the default set, "ALL":
-                                 any; NULL: none */
+    /* Names, separated by commas, that cap_add may ask for beyond the default set. "ALL": any; NULL: none. */
+    const char *allowed_caps;
 };
 struct spec_policy spec_policy_builtin(void);
 /* No ceilings, every capability allowed: for a spec that was checked when it came in and is read back. */
