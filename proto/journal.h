@@ -12,7 +12,7 @@
  * started    container                                       the engine confirmed it; the run deadline begins
  * stopping   cause ("run_deadline", "requested", "shutdown")  a stop signal is about to be sent
  * exited                                                     no process of the attempt runs any more
- * verdict    status, reason, message, exit_code, signal, usage {…}, log_bytes_raw
+ * verdict    status, reason, message, exit_code, signal, usage {…}
  * cleaned                                                    nothing of the attempt is left on the engine
  */
 #ifndef BERTH_PROTO_JOURNAL_H
