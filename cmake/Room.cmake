@@ -21,3 +21,21 @@ function(berth_test)
     set_tests_properties(${T_NAME} PROPERTIES LABELS ${T_LABEL} TIMEOUT ${T_TIMEOUT}
         FAIL_REGULAR_EXPRESSION "ERROR: (Leak|Address|UndefinedBehavior)Sanitizer;runtime error:")
 endfunction()
+
+# berth_fuzz(NAME fuzz_x SOURCES … USES …): with BERTH_FUZZ a libFuzzer program, else one that runs every file of
+# tests/fuzz/corpus/fuzz_x once, which the tests do.
+function(berth_fuzz)
+    cmake_parse_arguments(F "" "NAME" "SOURCES;USES" ${ARGN})
+    if(BERTH_FUZZ)
+        add_executable(${F_NAME} ${F_SOURCES})
+        target_compile_options(${F_NAME} PRIVATE -fsanitize=fuzzer)
+        target_link_options(${F_NAME} PRIVATE -fsanitize=fuzzer)
+    else()
+        add_executable(${F_NAME} ${F_SOURCES} ${CMAKE_SOURCE_DIR}/tests/fuzz/standalone.c)
+    endif()
+    target_link_libraries(${F_NAME} PRIVATE ${F_USES})
+    target_compile_options(${F_NAME} PRIVATE -Wno-missing-prototypes)
+    add_test(NAME ${F_NAME} COMMAND ${F_NAME} $<$<BOOL:${BERTH_FUZZ}>:-runs=0> ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${F_NAME})
+    set_tests_properties(${F_NAME} PROPERTIES LABELS fuzz TIMEOUT 60
+        FAIL_REGULAR_EXPRESSION "ERROR: (Leak|Address|UndefinedBehavior)Sanitizer;runtime error:")
+endfunction()

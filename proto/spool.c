@@ -93,10 +93,8 @@ enum spool_next spool_next(const unsigned char *bytes, size_t len, struct spool_
     size_t payload = get_le(bytes + 4, 4);
     if (len - SPOOL_HEADER_BYTES < payload)
         return SPOOL_PARTIAL;
-    *ret_header = (struct spool_header){.type = bytes[1],
-                                        .stream = bytes[2],
-                                        .len = (uint32_t)payload,
-                                        .time_us = get_le(bytes + 8, 8)};
+    *ret_header = (struct spool_header){
+        .type = bytes[1], .stream = bytes[2], .len = (uint32_t)payload, .time_us = get_le(bytes + 8, 8)};
     *ret_payload = bytes + SPOOL_HEADER_BYTES;
     *ret_used = SPOOL_HEADER_BYTES + payload;
     return SPOOL_RECORD;

@@ -29,8 +29,8 @@ static const char *search_path(char *const *env) {
 
 /* Whether a later directory may still have the command (execvp(3)). */
 static bool search_goes_on(int error) {
-    return error == ENOENT || error == ENOTDIR || error == EACCES || error == ENAMETOOLONG || error == ELOOP ||
-           error == ESTALE || error == ENODEV || error == ETIMEDOUT;
+    return error == ENOENT || error == ENOTDIR || error == EACCES || error == ENAMETOOLONG ||
+           error == ELOOP || error == ESTALE || error == ENODEV || error == ETIMEDOUT;
 }
 
 /* Returns only on failure, with errno. EACCES anywhere is told rather than a later ENOENT. */
@@ -65,7 +65,8 @@ static void signals_reset(void) {
 }
 
 /* When the container's memory runs out, the kernel should choose the job and not the one who can tell of it.
- * A job may raise its score without any right; where /proc is not there, the kernel's own judgement has to do. */
+ * A job may raise its score without any right; where /proc is not there, the kernel's own judgement has to
+ * do. */
 static void oom_score_raise(void) {
     AUTO_FD int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
     char text[16] = "";
@@ -77,7 +78,8 @@ static void oom_score_raise(void) {
     (void)put;
 }
 
-/* dup2 clears close-on-exec; the descriptors are all above 2 (main opens 0 to 2 first where they are closed). */
+/* dup2 clears close-on-exec; the descriptors are all above 2 (main opens 0 to 2 first where they are closed).
+ */
 static int child_run(const struct child_launch *launch) {
     oom_score_raise();
     if (setsid() < 0 || dup2(launch->in_fd, STDIN_FILENO) < 0 || dup2(launch->out_fd, STDOUT_FILENO) < 0 ||

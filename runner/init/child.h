@@ -1,8 +1,8 @@
 /*
  * child - the job's command: started, signalled, buried.
  *
- * The only fork in init; nothing after it needs another process, so a job that has used up its PIDs limit cannot
- * stand in the way.
+ * The only fork in init; nothing after it needs another process, so a job that has used up its PIDs limit
+ * cannot stand in the way.
  */
 #ifndef BERTH_RUNNER_INIT_CHILD_H
 #define BERTH_RUNNER_INIT_CHILD_H
@@ -12,7 +12,7 @@
 #include <sys/types.h>
 
 struct child {
-    pid_t pid;       /* also its session and process group */
+    pid_t pid; /* also its session and process group */
     bool ended;
     int wait_status; /* once it has ended */
 };
@@ -24,9 +24,9 @@ struct child_launch {
     int in_fd, out_fd, err_fd;
 };
 
-/* Starts the command in a session of its own with default signal handling and an empty mask. 0: it was executed;
- * otherwise errno of execve, of fork or of a step between them. A name without a slash
- * is looked for in the PATH of launch->env, as execvpe(3) does. */
+/* Starts the command in a session of its own with default signal handling and an empty mask. 0: it was
+ * executed; otherwise errno of execve, of fork or of a step between them. A name without a slash is looked
+ * for in the PATH of launch->env, as execvpe(3) does. */
 int child_start(struct child *child, const struct child_launch *launch);
 
 /* The exit status that a shell gives for a command that could not be executed for this reason. */

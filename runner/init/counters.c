@@ -47,7 +47,8 @@ static bool list_has(const char *list, const char *name) {
     }
 }
 
-/* The line "id:controllers:path" of this controller (NULL: of v2, "0::path"). Returns its path and its length. */
+/* The line "id:controllers:path" of this controller (NULL: of v2, "0::path"). Returns its path and its
+ * length. */
 static const char *membership_find(const char *text, const char *controller, int *ret_len) {
     for (const char *line = text; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
         const char *list = strchr(line, ':');
@@ -88,7 +89,8 @@ static int64_t source_read(const char *membership, const char *mount, const stru
     char text[FILE_BYTES_MAX];
     const char *slash = source->controller ? "/" : "";
     const char *controller = source->controller ? source->controller : "";
-    int put = snprintf(path, sizeof path, "%s%s%s%.*s/%s", mount, slash, controller, len, group, source->file);
+    int put =
+        snprintf(path, sizeof path, "%s%s%s%.*s/%s", mount, slash, controller, len, group, source->file);
     if (put < 0 || (size_t)put >= sizeof path || !file_text(path, text)) {
         snprintf(path, sizeof path, "%s%s%s/%s", mount, slash, controller, source->file);
         if (!file_text(path, text))
@@ -109,11 +111,19 @@ void counters_read(const char *membership_path, const char *mount, struct spool_
         size_t offset;
         struct source v1, v2;
     } table[] = {
-        {offsetof(struct spool_end, cpu_us), {"cpuacct", "cpuacct.usage", NULL, 1000}, {NULL, "cpu.stat", "usage_usec", 1}},
-        {offsetof(struct spool_end, memory_peak_bytes), {"memory", "memory.max_usage_in_bytes", NULL, 1}, {NULL, "memory.peak", NULL, 1}},
+        {offsetof(struct spool_end, cpu_us),
+         {"cpuacct", "cpuacct.usage", NULL, 1000},
+         {NULL, "cpu.stat", "usage_usec", 1}},
+        {offsetof(struct spool_end, memory_peak_bytes),
+         {"memory", "memory.max_usage_in_bytes", NULL, 1},
+         {NULL, "memory.peak", NULL, 1}},
         {offsetof(struct spool_end, pids_peak), {"pids", "pids.peak", NULL, 1}, {NULL, "pids.peak", NULL, 1}},
-        {offsetof(struct spool_end, oom_kills), {"memory", "memory.oom_control", "oom_kill", 1}, {NULL, "memory.events", "oom_kill", 1}},
-        {offsetof(struct spool_end, throttled_us), {"cpu", "cpu.stat", "throttled_time", 1000}, {NULL, "cpu.stat", "throttled_usec", 1}},
+        {offsetof(struct spool_end, oom_kills),
+         {"memory", "memory.oom_control", "oom_kill", 1},
+         {NULL, "memory.events", "oom_kill", 1}},
+        {offsetof(struct spool_end, throttled_us),
+         {"cpu", "cpu.stat", "throttled_time", 1000},
+         {NULL, "cpu.stat", "throttled_usec", 1}},
     };
     char membership[FILE_BYTES_MAX];
     if (!file_text(membership_path, membership))

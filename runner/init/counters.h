@@ -1,9 +1,9 @@
 /*
  * counters - what the container's own cgroup has counted, for the END record.
  *
- * Read from inside, because on the host the group is gone as soon as the container has ended. In a container the
- * mount of a hierarchy usually begins at the container's own group, while /proc/self/cgroup may name the path as the
- * host sees it: the path is tried first, then the mount's root. cgroup v1, v2 and both at once.
+ * Read from inside, because on the host the group is gone as soon as the container has ended. In a container
+ * the mount of a hierarchy usually begins at the container's own group, while /proc/self/cgroup may name the
+ * path as the host sees it: the path is tried first, then the mount's root. cgroup v1, v2 and both at once.
  */
 #ifndef BERTH_RUNNER_INIT_COUNTERS_H
 #define BERTH_RUNNER_INIT_COUNTERS_H

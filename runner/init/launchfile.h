@@ -17,7 +17,8 @@ struct launchfile {
     char *block; /* owns the strings */
 };
 
-/* bytes: the whole file, `len` of them followed by a NUL; taken over on success. NULL, or what is wrong with it. */
+/* bytes: the whole file, `len` of them followed by a NUL; taken over on success. NULL, or what is wrong with
+ * it. */
 const char *launchfile_parse(char *bytes, size_t len, struct launchfile *ret);
 /* Reads dir/launch. NULL, or what is wrong; errno is 0 where no system call failed. */
 const char *launchfile_read(const char *path, struct launchfile *ret);

@@ -1,6 +1,6 @@
 /*
- * berth-init - the first process of every container (docs/adr, "Why berth-init"): starts the job's command, writes
- * what it puts out and how it ended into the spool, passes signals on, buries orphans.
+ * berth-init - the first process of every container (docs/adr, "Why berth-init"): starts the job's command,
+ * writes what it puts out and how it ended into the spool, passes signals on, buries orphans.
  *
  *   berth-init [--dir DIR]   DIR in place of LAUNCH_DIR is for tests
  *   berth-init --probe       shows the engine's view of a directory
@@ -185,11 +185,13 @@ static int job(const char *dir) {
     struct launchfile launch;
     const char *wrong = launchfile_read(path_below(dir, LAUNCH_FILE_PATH, path), &launch);
     if (wrong)
-        die("%s: %s%s%s; the job was not started", path, wrong, errno ? ": " : "", errno ? strerror(errno) : "");
+        die("%s: %s%s%s; the job was not started", path, wrong, errno ? ": " : "",
+            errno ? strerror(errno) : "");
     writer_init(&writer, open_below(dir, LAUNCH_SPOOL_PATH, O_WRONLY | O_APPEND));
     int in_fd = launch.has_input ? open_below(dir, LAUNCH_INPUT_PATH, O_RDONLY) : open_nothing();
     int signal_fd = signals_open();
-    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* as the first process it is one anyway; for tests and --init */
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0,
+          0); /* as the first process it is one anyway; for tests and --init */
     if (streams_open(&streams) < 0)
         die("no pipes for the job's output: %s; the job was not started", strerror(errno));
     output_init(&output, &streams, &writer);
@@ -199,7 +201,8 @@ static int job(const char *dir) {
     run(signal_fd);
     end.wait_status = child.wait_status;
     finish(&end);
-    return WIFSIGNALED(child.wait_status) ? 128 + WTERMSIG(child.wait_status) : WEXITSTATUS(child.wait_status);
+    return WIFSIGNALED(child.wait_status) ? 128 + WTERMSIG(child.wait_status)
+                                          : WEXITSTATUS(child.wait_status);
 }
 
 int main(int argc, char **argv) {

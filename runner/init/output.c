@@ -68,8 +68,8 @@ static void stash_take(struct output *o, unsigned stream, unsigned packets) {
     stash->begin += bytes;
 }
 
-/* How many packets at the front of the stash are one write, when `writes` of this stream are still to be told apart:
- * up to the first that surely ends one; where pages are full, an equal share. */
+/* How many packets at the front of the stash are one write, when `writes` of this stream are still to be told
+ * apart: up to the first that surely ends one; where pages are full, an equal share. */
 static unsigned write_packets(const struct output *o, unsigned stream, unsigned writes) {
     const struct output_stash *stash = &o->stash[stream];
     unsigned most = stash->count;
@@ -89,7 +89,8 @@ static void bulk_begin(struct output *o) {
         stash_take(o, i, o->stash[i].count);
 }
 
-/* A byte written before the switch was complete has no event, so with any byte in a pipe it is not yet the time. */
+/* A byte written before the switch was complete has no event, so with any byte in a pipe it is not yet the
+ * time. */
 static void bulk_end(struct output *o) {
     if (o->streams->event_fd < 0)
         return;
@@ -148,8 +149,9 @@ static void event_remove(struct gathered *g, unsigned stream, bool last) {
     g->of[stream]--;
 }
 
-/* A write that has to wait sends an event when its pipe is full. If some of its bytes are there, they are what the event
- * stands for; if none are, the event goes. It comes behind the pipe's last write, now or in the next step. */
+/* A write that has to wait sends an event when its pipe is full. If some of its bytes are there, they are
+ * what the event stands for; if none are, the event goes. It comes behind the pipe's last write, now or in
+ * the next step. */
 static void waiting_write(struct output *o, struct gathered *g, unsigned stream, bool full) {
     struct output_stash *stash = &o->stash[stream];
     struct output_packet *last = &stash->packet[stash->first + stash->count - 1];
@@ -170,8 +172,8 @@ static unsigned pipe_pages(const struct output *o) {
     return (unsigned)(o->streams->pipe_bytes / o->page_bytes);
 }
 
-/* Events first, then the bytes that they tell of: what is in the stash beyond the events is then only what was
- * written in between. False: the stash has no room. */
+/* Events first, then the bytes that they tell of: what is in the stash beyond the events is then only what
+ * was written in between. False: the stash has no room. */
 static bool exact_gather(struct output *o, struct gathered *g) {
     for (unsigned i = 0; i < STREAMS; i++) {
         struct output_stash *stash = &o->stash[i];
@@ -181,7 +183,11 @@ static bool exact_gather(struct output *o, struct gathered *g) {
             return false;
     }
     events_gather(o, g);
-    /* A writer that waits does so on the stream of the last event; it must not go on before the other is emptied. */
+    /* A full pipe stays full until it is emptied here, so its writer can only be about to wait. */
+    if (streams_full(o->streams))
+        events_gather(o, g);
+    /* A writer that waits does so on the stream of the last event; it must not go on before the other is
+     * emptied. */
     unsigned last = g->events ? g->event[g->events - 1] : 0;
     stash_drain(o, !last);
     stash_drain(o, last);

@@ -1,12 +1,17 @@
 /*
  * output - carries the job's output from its pipes into the spool, in the order in which it was written.
  *
- * Two ways of reading. Exact: the queue of writes (streams.h) says what comes next; packets that were read but
- * whose turn has not come yet wait in a stash. Bulk, when one stream floods or the order cannot be known: as much
- * as there is of one stream, then of the other; it goes over to exact when both pipes have been empty for
- * OUTPUT_QUIET_MS. Each writer's own order is kept in both; what is not defined is the order of two processes that
- * write at the same moment. Two limits of exact: a write of more than a page is taken to end at its first packet
- * that is no full page; bytes written through a newly opened /dev/stdout are merged with what is still unread there.
+ * Two ways of reading. Exact: the queue of writes (streams.h) says what comes next; packets that were read
+ * but whose turn has not come yet wait in a stash. Bulk, when one stream floods or the order cannot be known:
+ * as much as there is of one stream, then of the other; it goes over to exact when both pipes have been empty
+ * for OUTPUT_QUIET_MS. Each stream's own order is kept in both; what is not defined is the order of two
+ * processes that write at the same moment.
+ *
+ * Exact is exact as long as no pipe is full (32 unread writes). Past that the place of a waiting write is
+ * worked out from counts, which can be wrong by one write until init has caught up. Bytes that do not come by
+ * write(2) on the inherited descriptor (splice, sendfile, a newly opened /dev/stdout) are no packets and may
+ * be taken together with the unread write next to them. In all these cases only the order of the two streams
+ * is affected, never a byte.
  */
 #ifndef BERTH_RUNNER_INIT_OUTPUT_H
 #define BERTH_RUNNER_INIT_OUTPUT_H
@@ -20,11 +25,11 @@
 
 enum {
     OUTPUT_QUIET_MS = 1,
-    OUTPUT_LATE_MS = 50,                            /* bytes whose event does not come are written all the same */
-    OUTPUT_STASH_BYTES = 2 * STREAMS_PIPE_BYTES,    /* per stream: what is left over and one full pipe */
-    OUTPUT_STASH_PACKETS = 256,                     /* likewise; a pipe has at most 32 pages */
+    OUTPUT_LATE_MS = 50, /* bytes whose event does not come are written all the same */
+    OUTPUT_STASH_BYTES = 2 * STREAMS_PIPE_BYTES, /* per stream: what is left over and one full pipe */
+    OUTPUT_STASH_PACKETS = 256,                  /* likewise; a pipe has at most 32 pages */
     OUTPUT_FLOOD_STEPS = 8,
-    OUTPUT_EVENTS_MAX = 1024,                       /* in one step */
+    OUTPUT_EVENTS_MAX = 1024, /* in one step */
     OUTPUT_POLL_FDS = 2,
 };
 
@@ -61,7 +66,8 @@ void output_init(struct output *o, struct streams *streams, struct writer *write
 /* What to wait for. Returns the number of descriptors and, in *ret_timeout_ms, how long (-1: without end). */
 unsigned output_poll(const struct output *o, struct pollfd fds[OUTPUT_POLL_FDS], int *ret_timeout_ms);
 
-/* Moves what is there into the writer, at most WRITER_OUTPUT_BYTES. timed_out: the poll ended without an event. */
+/* Moves what is there into the writer, at most WRITER_OUTPUT_BYTES. timed_out: the poll ended without an
+ * event. */
 void output_step(struct output *o, bool timed_out);
 
 /* The command has ended: from now on only the bytes that are in the pipes at this moment are read. Call

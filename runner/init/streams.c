@@ -1,6 +1,7 @@
 #include "runner/init/streams.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
@@ -129,6 +130,12 @@ int streams_events(struct streams *s, unsigned char ret_stream[STREAMS_EVENTS_MA
 size_t streams_drain(struct streams *s, unsigned stream, size_t max) {
     ssize_t moved = splice(s->read_fd[stream], NULL, s->drain_fd[stream][1], NULL, max, SPLICE_F_NONBLOCK);
     return moved > 0 ? (size_t)moved : 0;
+}
+
+bool streams_full(const struct streams *s) {
+    struct pollfd fds[STREAMS] = {{.fd = s->write_fd[0], .events = POLLOUT},
+                                  {.fd = s->write_fd[1], .events = POLLOUT}};
+    return poll(fds, STREAMS, 0) < STREAMS;
 }
 
 size_t streams_waiting(const struct streams *s, unsigned stream) {

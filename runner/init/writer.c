@@ -25,9 +25,9 @@ void writer_init(struct writer *w, int fd) {
     w->open = w->missing_at = WRITER_NONE;
 }
 
-static void header_put(struct writer *w, size_t at, enum spool_type type, enum spool_stream stream, size_t len) {
-    struct spool_header header = {
-        .type = type, .stream = stream, .len = (uint32_t)len, .time_us = now_us()};
+static void header_put(struct writer *w, size_t at, enum spool_type type, enum spool_stream stream,
+                       size_t len) {
+    struct spool_header header = {.type = type, .stream = stream, .len = (uint32_t)len, .time_us = now_us()};
     spool_put_header(w->buf + at, &header);
 }
 
@@ -88,8 +88,8 @@ int writer_record(struct writer *w, enum spool_type type, const void *payload, s
 /* Says at `at`, where there is room for it, how much is missing. */
 static void missing_put(struct writer *w, size_t at, int error) {
     char text[MISSING_TEXT_BYTES + 1];
-    int len = snprintf(text, sizeof text, "%llu bytes of output are missing here: %s", (unsigned long long)w->missing,
-                       strerror(error));
+    int len = snprintf(text, sizeof text, "%llu bytes of output are missing here: %s",
+                       (unsigned long long)w->missing, strerror(error));
     if (len < MISSING_TEXT_BYTES)
         memset(text + len, ' ', (size_t)(MISSING_TEXT_BYTES - len));
     header_put(w, at, SPOOL_WARNING, 0, MISSING_TEXT_BYTES);

@@ -1,13 +1,16 @@
 /*
  * writer - puts records into the spool.
  *
- * Records gather in one buffer and go out in one write(2) per flush, so a burst of small writes of the job costs
- * one. Nothing is ever half written for good: what a short write leaves over stays at the front of the buffer.
+ * Records gather in one buffer and go out in one write(2) per flush, so a burst of small writes of the job
+ * costs one. Nothing is ever half written for good: what a short write leaves over stays at the front of the
+ * buffer.
  *
- * When the spool takes no more bytes (ENOSPC, EDQUOT, EIO, …): for WRITER_PATIENCE_MS the records are kept and the
- * caller stops reading the job's pipes, so the job waits. After that the job goes on without its log: output is
- * dropped and counted, every other record is kept, and where the output is missing stands a WARNING record
- * "<number> bytes of output are missing here: <cause>" (padded with spaces), written as soon as there is room.
+ * When the spool takes no more bytes (ENOSPC, EDQUOT, EIO, …): for WRITER_PATIENCE_MS the records are kept
+ * and the caller stops reading the job's pipes, so the job waits. After that the job goes on without its log:
+ * output is dropped and counted, every other record is kept, and where the output is missing stands a WARNING
+ * record
+ * "<number> bytes of output are missing here: <cause>" (padded with spaces), written as soon as there is
+ * room.
  */
 #ifndef BERTH_RUNNER_INIT_WRITER_H
 #define BERTH_RUNNER_INIT_WRITER_H
@@ -28,14 +31,14 @@ enum {
 
 struct writer {
     int fd;
-    size_t len, sent;           /* buf[sent..len) is still to be written; buf begins at a record */
-    size_t open;                /* the OUTPUT record that may still grow, or WRITER_NONE */
-    enum spool_stream stream;   /* of the open record */
-    int64_t output_bytes;       /* payload in OUTPUT records, dropped ones not counted */
-    int64_t stuck_since_ms;     /* 0: not stuck */
-    bool hopeless;              /* patience is over, until a write succeeds */
-    uint64_t missing;           /* what the WARNING at missing_at says */
-    size_t missing_at;          /* WRITER_NONE: there is none in the buffer */
+    size_t len, sent;         /* buf[sent..len) is still to be written; buf begins at a record */
+    size_t open;              /* the OUTPUT record that may still grow, or WRITER_NONE */
+    enum spool_stream stream; /* of the open record */
+    int64_t output_bytes;     /* payload in OUTPUT records, dropped ones not counted */
+    int64_t stuck_since_ms;   /* 0: not stuck */
+    bool hopeless;            /* patience is over, until a write succeeds */
+    uint64_t missing;         /* what the WARNING at missing_at says */
+    size_t missing_at;        /* WRITER_NONE: there is none in the buffer */
     unsigned char buf[WRITER_BYTES];
 };
 
@@ -43,8 +46,9 @@ struct writer {
 
 void writer_init(struct writer *w, int fd);
 
-/* Output: ask for room (at least `least`, at most SPOOL_PAYLOAD_MAX, always within WRITER_OUTPUT_BYTES since the last
- * flush that returned 0), put bytes there, say how many. Consecutive bytes of one stream share a record. */
+/* Output: ask for room (at least `least`, at most SPOOL_PAYLOAD_MAX, always within WRITER_OUTPUT_BYTES since
+ * the last flush that returned 0), put bytes there, say how many. Consecutive bytes of one stream share a
+ * record. */
 unsigned char *writer_room(struct writer *w, enum spool_stream stream, size_t least, size_t *ret_room);
 void writer_took(struct writer *w, size_t bytes);
 void writer_output(struct writer *w, enum spool_stream stream, const void *bytes, size_t len);

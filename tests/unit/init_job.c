@@ -1,23 +1,25 @@
 /*
  * What berth-init is given to run in its tests.
  *
- *   init_job order N MAX_LEN MAX_RUN SEED   N writes in runs of random length to stdout and stderr; each begins with its
- *                                           number in eight digits and ends with its own length in the same way
- *   init_job flood BYTES WRITE_BYTES        lines of 70 bytes on stdout
- *   init_job zombies N                      N orphans that end while the command runs; prints how many ended unburied
- *   init_job closed                         closes both streams, burns no time, waits for TERM
- *   init_job signals N                      prints the number of each of N signals it gets, in its handler's order
+ *   init_job order N MAX_LEN MAX_RUN SEED   N writes in runs of random length to stdout and stderr; each
+ * begins with its number in eight digits and ends with its own length in the same way init_job flood BYTES
+ * WRITE_BYTES        lines of 70 bytes on stdout init_job zombies N                      N orphans that end
+ * while the command runs; prints how many ended unburied init_job closed                         closes both
+ * streams, burns no time, waits for TERM init_job signals N                      prints the number of each of
+ * N signals it gets, in its handler's order
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LEN_MIN = 20, LEN_MAX = 100000, LINE = 70 };
+enum { LEN_MIN = 20, LEN_MAX = 100000, OUTSTANDING = 16, LINE = 70 };
 
 static void write_whole(int fd, const char *bytes, size_t len) {
     while (len) {
@@ -26,6 +28,17 @@ static void write_whole(int fd, const char *bytes, size_t len) {
             _exit(99);
         bytes += put;
         len -= (size_t)put;
+    }
+}
+
+/* Until init has read all of it. With a pipe that was never full the order is exact whatever the machine's
+ * load. */
+static void read_await(void) {
+    int waiting[2] = {1, 1};
+    while (waiting[0] || waiting[1]) {
+        sched_yield();
+        ioctl(STDOUT_FILENO, FIONREAD, &waiting[0]);
+        ioctl(STDERR_FILENO, FIONREAD, &waiting[1]);
     }
 }
 
@@ -45,6 +58,8 @@ static int order(int n, int max_len, int max_run, unsigned seed) {
         bytes[8] = '.';
         snprintf(bytes + len - 9, sizeof bytes - LEN_MAX, "%08d\n", len);
         write_whole(fd, bytes, (size_t)len);
+        if (i % OUTSTANDING == 0)
+            read_await();
     }
     return 0;
 }

@@ -1,0 +1,299 @@
+/* The static berth-init itself, outside of a container. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proto/launch.h"
+#include "proto/spool.h"
+
+enum { SPOOL_MAX = 64 * 1024 * 1024, ARGS_MAX = 8, WAIT_MS = 30000 };
+
+static char dir[] = "/tmp/test_init_run.XXXXXX";
+static unsigned char *spool;
+static size_t spool_len;
+static struct spool_end end;
+static char *both, *out, *errs; /* output in order, and of each stream; NUL-terminated */
+static size_t both_len, out_len, errs_len;
+
+static const char *below(const char *name) {
+    static char path[100];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return path;
+}
+
+static void prepare(const char *input, const char *const *argv) {
+    mkdtemp(dir);
+    FILE *file = fopen(below("launch"), "w");
+    fwrite(LAUNCH_VERSION, 1, sizeof LAUNCH_VERSION, file);
+    for (; *argv; argv++)
+        fprintf(file, "a%s%c", *argv, 0);
+    fprintf(file, "eJOB=%s%c", JOB_PATH, 0);
+    if (input)
+        fprintf(file, "i%c", 0);
+    fprintf(file, ".%c", 0);
+    fclose(file);
+    fclose(fopen(below("spool"), "w"));
+    if (input) {
+        file = fopen(below("input"), "w");
+        fputs(input, file);
+        fclose(file);
+    }
+}
+
+static pid_t start(void) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        execl(INIT_PATH, "init", "--dir", dir, NULL);
+        _exit(99);
+    }
+    return pid;
+}
+
+static void output_add(char **text, size_t *len, const unsigned char *bytes, size_t more) {
+    memcpy(*text + *len, bytes, more);
+    *len += more;
+    (*text)[*len] = '\0';
+}
+
+static void spool_load(void) {
+    struct spool_header header;
+    const unsigned char *payload;
+    size_t used;
+    int fd = open(below("spool"), O_RDONLY);
+    spool = spool ? spool : malloc(SPOOL_MAX);
+    both = both ? both : malloc(SPOOL_MAX);
+    out = out ? out : malloc(SPOOL_MAX);
+    errs = errs ? errs : malloc(SPOOL_MAX);
+    spool_len = both_len = out_len = errs_len = 0;
+    both[0] = out[0] = errs[0] = '\0';
+    for (ssize_t got = 1; got > 0; spool_len += got > 0 ? (size_t)got : 0)
+        got = read(fd, spool + spool_len, SPOOL_MAX - spool_len);
+    close(fd);
+    for (size_t at = 0; at < spool_len; at += used) {
+        if (spool_next(spool + at, spool_len - at, &header, &payload, &used) != SPOOL_RECORD)
+            break;
+        if (header.type == SPOOL_OUTPUT) {
+            int is_out = header.stream == SPOOL_STDOUT;
+            output_add(&both, &both_len, payload, header.len);
+            output_add(is_out ? &out : &errs, is_out ? &out_len : &errs_len, payload, header.len);
+        }
+    }
+}
+
+/* Waits for init, reads the spool whole, returns init's exit status. */
+static int finish(pid_t pid) {
+    int status;
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert(WIFEXITED(status));
+    spool_load();
+    int fd = open(below("spool"), O_RDONLY);
+    cr_assert_eq(spool_read_end(fd, &end), 1, "no END record");
+    close(fd);
+    cr_assert_eq(end.output_bytes, (int64_t)both_len);
+    return WEXITSTATUS(status);
+}
+
+static int run(const char *input, const char *const *argv) {
+    prepare(input, argv);
+    return finish(start());
+}
+#define RUN(...) run(NULL, (const char *const[]){__VA_ARGS__, NULL})
+#define SH(script) RUN("sh", "-c", script)
+
+/* Until the job has written `text`: an event for every change of the spool. */
+static void await(const char *text) {
+    int notify = inotify_init1(IN_CLOEXEC);
+    inotify_add_watch(notify, below("spool"), IN_MODIFY);
+    for (spool_load(); !strstr(both, text); spool_load()) {
+        struct pollfd fd = {.fd = notify, .events = POLLIN};
+        char events[4096];
+        cr_assert_eq(poll(&fd, 1, WAIT_MS), 1, "'%s' never came", text);
+        cr_assert_gt(read(notify, events, sizeof events), 0);
+    }
+    close(notify);
+}
+
+Test(init, binary_bytes_are_exact) {
+    cr_assert_eq(SH("f=$(mktemp); head -c 3000001 /dev/urandom >$f; cat $f; sha256sum <$f >&2; cat $f | "
+                    "sha256sum >&2; rm $f"),
+                 0);
+    cr_assert_eq(out_len, 3000001);
+    char command[200];
+    FILE *file = fopen(below("copy"), "w");
+    fwrite(out, 1, out_len, file);
+    fclose(file);
+    snprintf(command, sizeof command, "sha256sum <%s", below("copy"));
+    FILE *pipe = popen(command, "r");
+    char sum[100] = "";
+    cr_assert_not_null(fgets(sum, sizeof sum, pipe));
+    pclose(pipe);
+    cr_assert_eq(strncmp(sum, errs, strlen(sum)), 0);
+}
+
+static void order_check(const char *max_len, const char *max_run, const char *seed) {
+    cr_assert_eq(RUN(JOB_PATH, "order", "2000", max_len, max_run, seed), 0);
+    const char *at = both;
+    for (int i = 0; i < 2000; i++) {
+        cr_assert_eq(strtol(at, NULL, 10), i, "write %d is not in its place (%s %s %s)", i, max_len, max_run,
+                     seed);
+        at = strchr(at, '\n');
+        cr_assert_not_null(at);
+        at++;
+    }
+    cr_assert_eq(*at, '\0');
+}
+
+Test(init, order_of_alternating_writes) {
+    order_check("30", "1", "1");
+}
+Test(init, order_of_random_runs) {
+    order_check("200", "20", "2");
+}
+Test(init, order_of_writes_of_a_shell) {
+    cr_assert_eq(SH("i=0; while [ $i -lt 500 ]; do echo a; echo b >&2; echo c; i=$((i+1)); done"), 0);
+    for (int i = 0; i < 500; i++)
+        cr_assert_eq(strncmp(both + i * 6, "a\nb\nc\n", 6), 0, "round %d", i);
+}
+
+Test(init, every_byte_of_a_flood) {
+    cr_assert_eq(RUN(JOB_PATH, "flood", "30000000", "60000"), 0);
+    cr_assert_eq(out_len, 30000000);
+}
+Test(init, every_byte_of_two_streams_at_once) {
+    cr_assert_eq(SH("\"$JOB\" flood 8000000 100000 & \"$JOB\" flood 8000000 50 >&2; wait"), 0);
+    cr_assert_eq(out_len, 8000000);
+    cr_assert_eq(errs_len, 8000000);
+}
+Test(init, last_bytes_of_an_early_exit) {
+    cr_assert_eq(SH("printf first; printf last >&2; exit 9"), 9);
+    cr_assert_str_eq(both, "firstlast");
+}
+
+Test(init, command_not_found) {
+    cr_assert_eq(RUN("no-such-command"), 127);
+    cr_assert(end.exec_errno == ENOENT && end.wait_status == 127 << 8);
+    cr_assert_eq(spool[1], SPOOL_EXEC_FAILED);
+}
+Test(init, command_not_executable) {
+    cr_assert_eq(RUN("/etc/passwd"), 126);
+    cr_assert_eq(end.exec_errno, EACCES);
+}
+Test(init, script_without_shebang_is_no_program) {
+    cr_assert_eq(SH("echo true >/tmp/test_init_script.$$; chmod +x /tmp/test_init_script.$$; echo "
+                    "/tmp/test_init_script.$$"),
+                 0);
+    out[out_len - 1] = '\0';
+    char path[100];
+    snprintf(path, sizeof path, "%s", out);
+    memcpy(dir + sizeof dir - 7, "XXXXXX", 6);
+    cr_assert_eq(RUN(path), 126);
+    cr_assert_eq(end.exec_errno, ENOEXEC);
+    unlink(path);
+}
+
+Test(init, exit_137_is_no_kill) {
+    cr_assert_eq(SH("exit 137"), 137);
+    cr_assert(WIFEXITED(end.wait_status) && WEXITSTATUS(end.wait_status) == 137);
+}
+Test(init, kill_9_is_no_exit) {
+    cr_assert_eq(SH("kill -9 $$"), 137);
+    cr_assert(WIFSIGNALED(end.wait_status) && WTERMSIG(end.wait_status) == 9);
+}
+
+Test(init, input_and_its_end) {
+    static const char *const argv[] = {"cat", NULL};
+    cr_assert_eq(run("{\"a\": 1}\n", argv), 0);
+    cr_assert_str_eq(out, "{\"a\": 1}\n");
+}
+Test(init, no_input_is_empty) {
+    cr_assert_eq(RUN("cat"), 0);
+    cr_assert_eq(out_len, 0);
+}
+
+Test(init, a_background_process_holds_nothing_open) {
+    cr_assert_eq(SH("sleep 1000 & echo $!"), 0);
+    kill((pid_t)strtol(out, NULL, 10), SIGKILL);
+}
+Test(init, a_background_process_that_writes_for_ever_does_not_extend_the_job) {
+    cr_assert_eq(SH("yes & echo $! >&2; yes >&2 & echo $! >&2; kill -0 $!"), 0);
+    for (char *at = errs; at && *at != 'y' && *at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL)
+        kill((pid_t)strtol(at, NULL, 10), SIGKILL);
+}
+
+Test(init, the_job_can_open_its_own_streams) {
+    cr_assert_eq(SH("echo a >/dev/stdout; echo b >/dev/stderr; echo c >>/dev/stdout; echo d | tee "
+                    "/dev/stderr >/dev/null"),
+                 0);
+    cr_assert_str_eq(out, "a\nc\n");
+    cr_assert_str_eq(errs, "b\nd\n");
+}
+
+Test(init, orphans_are_buried) {
+    cr_assert_eq(RUN(JOB_PATH, "zombies", "30"), 0);
+    cr_assert_str_eq(out, "0\n");
+}
+
+Test(init, signals_reach_the_job_and_are_written_down) {
+    static const int sent[] = {SIGTERM, SIGHUP, SIGUSR1, SIGINT, SIGWINCH};
+    static const char *const argv[] = {JOB_PATH, "signals", "5", NULL};
+    prepare(NULL, argv);
+    pid_t pid = start();
+    await("ready\n");
+    char got[40] = "ready\n";
+    for (unsigned i = 0; i < 5; i++) {
+        kill(pid, sent[i]);
+        snprintf(got + strlen(got), sizeof got - strlen(got), "%d\n", sent[i]);
+        await(got);
+    }
+    cr_assert_eq(finish(pid), 0);
+    unsigned records = 0;
+    for (size_t at = 0; at < spool_len;) {
+        struct spool_header header;
+        const unsigned char *payload;
+        size_t used;
+        cr_assert_eq(spool_next(spool + at, spool_len - at, &header, &payload, &used), SPOOL_RECORD);
+        struct spool_signal record;
+        if (header.type == SPOOL_SIGNAL) {
+            memcpy(&record, payload, sizeof record);
+            cr_assert(record.signal == sent[records++] && record.sender_pid == getpid());
+        }
+        at += used;
+    }
+    cr_assert_eq(records, 5);
+}
+
+Test(init, a_job_that_closes_its_output_costs_nothing) {
+    static const char *const argv[] = {JOB_PATH, "closed", NULL};
+    prepare(NULL, argv);
+    pid_t pid = start();
+    await("ready\n");
+    struct timespec before, after;
+    clockid_t clock;
+    cr_assert_eq(clock_getcpuclockid(pid, &clock), 0);
+    clock_gettime(clock, &before);
+    poll(NULL, 0, 200); /* nothing can be awaited: that init does nothing is what is to be seen */
+    clock_gettime(clock, &after);
+    cr_assert_lt((after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000, 50);
+    kill(pid, SIGTERM);
+    cr_assert_eq(finish(pid), 3);
+}
+
+Test(init, a_torn_launch_file_starts_nothing) {
+    static const char *const argv[] = {"echo", "x", NULL};
+    prepare(NULL, argv);
+    cr_assert_eq(truncate(below("launch"), 20), 0);
+    int status;
+    waitpid(start(), &status, 0);
+    cr_assert_eq(WEXITSTATUS(status), LAUNCH_EXIT_BROKEN);
+    spool_load();
+    cr_assert_eq(spool_len, 0);
+}
