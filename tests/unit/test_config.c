@@ -11,7 +11,7 @@
 
 struct settings {
     char *listen, *token, *docker;
-    int64_t slots, lease_ms, memory, cpus_milli, level;
+    int64_t slots, lease_ms, memory, cpus_milli, level, pin;
     bool auth;
 };
 
@@ -72,6 +72,13 @@ static const struct config_entry entries[] = {
      .offset = AT(auth),
      .def = "on",
      .help = "Ask who."},
+    {.key = "pin",
+     .env = "BERTH_PIN",
+     .type = CONFIG_INT,
+     .offset = AT(pin),
+     .secret = true,
+     .max = 9999,
+     .help = "A number."},
 };
 static const struct config_table table = {entries, ARRAY_LEN(entries)};
 
@@ -250,6 +257,9 @@ Test(config, a_secret_is_shown_nowhere) {
     cr_assert_null(strstr(buf_str(&report), "s3cret"));
     ASSERT_REPORTS("admin-tokem = ***");
     cr_assert_null(strstr(err.text, "s3cret"));
+    cr_assert_eq(LOAD("--pin=s3cret"), -1, "wrong in itself");
+    cr_assert_null(strstr(buf_str(&report), "s3cret"));
+    ASSERT_REPORTS("pin = *** (command line): write a whole number");
 }
 
 Test(config, the_file_that_is_named_must_be_there) {
