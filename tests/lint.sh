@@ -12,9 +12,9 @@ findings=$(mktemp)
 trap 'rm -f "$findings"' EXIT
 
 rules='
-banned function :: . :: - :: code :: (^|[^A-Za-z0-9_.>])(v?sprintf|strcpy|strcat|strtok|ato[ifl]|atoll|gets|signal|system|popen|sleep|usleep|nanosleep|alloca|strdupa|strndupa|s?rand)[ ]*[(]
+banned function :: . :: - :: code :: (^|[^A-Za-z0-9_.>])(v?sprintf|strcpy|strcat|strtok|ato[ifl]|atoll|gets|signal|system|sleep|usleep|nanosleep|alloca|strdupa|strndupa|s?rand)[ ]*[(]
 thread :: . :: - :: code :: pthread|threads[.]h|thrd_create
-fork outside spawn.c and init :: product :: (^|/)spawn[.]c$|^runner/init/ :: code :: (^|[^A-Za-z0-9_.>])(v?fork|clone3?|posix_spawnp?)[ ]*[(]
+fork outside spawn.c and init :: product :: (^|/)spawn[.]c$|^runner/init/ :: code :: (^|[^A-Za-z0-9_.>])(v?fork|clone3?|posix_spawnp?|popen)[ ]*[(]
 environment read outside base/config :: product :: ^base/config[a-z_]*[.]c$ :: code :: (^|[^A-Za-z0-9_])(secure_)?getenv[ ]*[(]
 clock asked outside base/clock :: product :: ^base/clock[.]c$|^runner/init/ :: code :: (^|[^A-Za-z0-9_.>])(clock_gettime|gettimeofday|time)[ ]*[(]
 SQL outside orchestrator/db :: product :: ^orchestrator/db/ :: text :: (^ *(select|insert into|delete from) )|(select .* from )|(insert into )|(delete from )|(update [a-z_.]+ set )|((create|alter|drop) (table|index|schema|function) )
