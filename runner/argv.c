@@ -22,10 +22,10 @@ static void add_job(struct argv *argv, const struct spec_list *words) {
 
 int argv_resolve(const struct spec *spec, const json_t *entrypoint, const json_t *cmd, struct argv *ret_argv,
                  struct err *err) {
-    size_t most =
-        spec->entrypoint.count + spec->command.count + image_words(entrypoint) + image_words(cmd);
+    size_t most = spec->entrypoint.count + spec->command.count + image_words(entrypoint) + image_words(cmd);
     if (most > ARGV_MAX)
-        return err_set(err, ERR_LIMIT, 0, "The command has %zu words, at most %d are allowed.", most, ARGV_MAX);
+        return err_set(err, ERR_LIMIT, 0, "The command has %zu words, at most %d are allowed.", most,
+                       ARGV_MAX);
     struct argv argv = {.items = mem_alloc((most + 1) * sizeof *argv.items)};
     if (spec->has_entrypoint)
         add_job(&argv, &spec->entrypoint);
@@ -37,9 +37,10 @@ int argv_resolve(const struct spec *spec, const json_t *entrypoint, const json_t
         add_image(&argv, cmd);
     if (!argv.count) {
         argv_done(&argv);
-        return err_set(err, ERR_INVALID, 0,
-                       "There is no command: the image \"%s\" has none of its own%s. Give \"command\" or \"script\".",
-                       spec->image, spec->has_entrypoint ? " that an entrypoint of the job leaves" : "");
+        return err_set(
+            err, ERR_INVALID, 0,
+            "There is no command: the image \"%s\" has none of its own%s. Give \"command\" or \"script\".",
+            spec->image, spec->has_entrypoint ? " that an entrypoint of the job leaves" : "");
     }
     *ret_argv = argv;
     return 0;

@@ -9,7 +9,14 @@
 #include "runner/docker/network.h"
 #include "runner/job_parts.h"
 
-enum { NETWORK_TRIES_MAX = 5, CAPS_MAX = 64, MOUNTS_MAX = 4, LABELS_COUNT = 7, NUMBER_TEXT_MAX = 24, TMPFS_TEXT_MAX = 40 };
+enum {
+    NETWORK_TRIES_MAX = 5,
+    CAPS_MAX = 64,
+    MOUNTS_MAX = 4,
+    LABELS_COUNT = 7,
+    NUMBER_TEXT_MAX = 24,
+    TMPFS_TEXT_MAX = 40
+};
 
 /* contract.md, "Defaults of hardening". */
 static const char *const default_caps[] = {"CHOWN",  "DAC_OVERRIDE", "FOWNER", "FSETID",
@@ -17,8 +24,8 @@ static const char *const default_caps[] = {"CHOWN",  "DAC_OVERRIDE", "FOWNER", "
 
 /* --- the bridge that all jobs of class egress share --- */
 
-/* Several runners may have made one at the same time (the engine does not always refuse the second name): the oldest
- * counts for all of them. 1: ret_id is it; 0: there is none. */
+/* Several runners may have made one at the same time (the engine does not always refuse the second name): the
+ * oldest counts for all of them. 1: ret_id is it; 0: there is none. */
 static int network_find(struct job *job, const struct ctx *ctx, const char *name, char ret_id[ENGINE_ID_MAX],
                         struct err *err) {
     const struct engine_pair labels[] = {{LABEL_CLUSTER, job->attempt->cluster}, {LABEL_ROLE, ROLE_NETWORK}};
@@ -52,7 +59,8 @@ static int network_make(struct job *job, const struct ctx *ctx, const char *name
     return network_create(job->engine, ctx, &spec, ret_id, err);
 }
 
-static int network_ensure(struct job *job, const struct ctx *ctx, char ret_id[ENGINE_ID_MAX], struct err *err) {
+static int network_ensure(struct job *job, const struct ctx *ctx, char ret_id[ENGINE_ID_MAX],
+                          struct err *err) {
     char name[LABELS_NAME_MAX];
     char made[ENGINE_ID_MAX] = "";
     labels_egress_network(job->attempt->cluster, name);
@@ -66,16 +74,18 @@ static int network_ensure(struct job *job, const struct ctx *ctx, char ret_id[EN
             return 0;
         if (network_make(job, ctx, name, made, err) < 0 && !engine_status_is(err, 409)) {
             if (err->kind == ERR_ENGINE)
-                return job_fault(job, REASON_INTERNAL,
-                                 "The network %s for jobs could not be made: %.300s. If the engine has no address "
-                                 "pool left, remove unused networks.",
-                                 name, err->text);
+                return job_fault(
+                    job, REASON_INTERNAL,
+                    "The network %s for jobs could not be made: %.300s. If the engine has no address "
+                    "pool left, remove unused networks.",
+                    name, err->text);
             return -1;
         }
     }
-    return job_fault(job, REASON_INTERNAL,
-                     "The engine has a network named %s that does not bear the labels of Berth. Remove or rename it.",
-                     name);
+    return job_fault(
+        job, REASON_INTERNAL,
+        "The engine has a network named %s that does not bear the labels of Berth. Remove or rename it.",
+        name);
 }
 
 /* --- the container --- */
@@ -101,8 +111,8 @@ static void put_labels(struct parts *parts, const struct attempt *a) {
     snprintf(parts->number, sizeof parts->number, "%d", a->number);
     snprintf(parts->token, sizeof parts->token, "%" PRId64, a->token);
     const struct engine_pair labels[LABELS_COUNT] = {
-        {LABEL_MANAGED, "true"},   {LABEL_CLUSTER, a->cluster},     {LABEL_INSTANCE, a->instance},
-        {LABEL_JOB, a->job},       {LABEL_ATTEMPT, parts->number}, {LABEL_TOKEN, parts->token},
+        {LABEL_MANAGED, "true"}, {LABEL_CLUSTER, a->cluster},    {LABEL_INSTANCE, a->instance},
+        {LABEL_JOB, a->job},     {LABEL_ATTEMPT, parts->number}, {LABEL_TOKEN, parts->token},
         {LABEL_ROLE, ROLE_MAIN},
     };
     memcpy(parts->labels, labels, sizeof labels);
@@ -142,7 +152,8 @@ static void put_mounts(struct parts *parts, const struct job *job) {
         put_mount(parts, mem_printf("%s/" ATTEMPT_INPUT, job->dir), LAUNCH_INPUT_PATH, true);
 }
 
-/* Only the size: what else `docker run --tmpfs` sets (noexec, nosuid, nodev, mode 1777) is the engine's default. */
+/* Only the size: what else `docker run --tmpfs` sets (noexec, nosuid, nodev, mode 1777) is the engine's
+ * default. */
 static void put_tmpfs(struct parts *parts, const struct spec *spec) {
     for (size_t i = 0; i < spec->limits.tmpfs_count && i < SPEC_TMPFS_MAX; i++) {
         snprintf(parts->tmpfs_text[i], TMPFS_TEXT_MAX, "size=%" PRId64, spec->limits.tmpfs[i].bytes);
@@ -150,8 +161,8 @@ static void put_tmpfs(struct parts *parts, const struct spec *spec) {
     }
 }
 
-static int send_create(struct job *job, const struct ctx *ctx, const char *network, char ret_id[ENGINE_ID_MAX],
-                       struct err *err) {
+static int send_create(struct job *job, const struct ctx *ctx, const char *network,
+                       char ret_id[ENGINE_ID_MAX], struct err *err) {
     static const char *const entrypoint[] = {LAUNCH_INIT_PATH, NULL};
     enum { NANO_PER_MILLI = 1000 * 1000 };
     const struct spec *spec = job->attempt->spec;
@@ -160,7 +171,8 @@ static int send_create(struct job *job, const struct ctx *ctx, const char *netwo
     put_mounts(&parts, job);
     put_tmpfs(&parts, spec);
     if (put_caps(&parts, spec) < 0)
-        return job_fault(job, REASON_SPEC_REFUSED, "hardening.cap_add has more than %d capabilities.", CAPS_MAX);
+        return job_fault(job, REASON_SPEC_REFUSED, "hardening.cap_add has more than %d capabilities.",
+                         CAPS_MAX);
     const struct container_spec container = {
         .name = job->container_name,
         .image = job->image,
@@ -184,7 +196,8 @@ static int send_create(struct job *job, const struct ctx *ctx, const char *netwo
     return container_create(job->engine, ctx, &container, ret_id, err);
 }
 
-/* The name is taken: by our own container, made by a runner that did not live to write it down, or by another. */
+/* The name is taken: by our own container, made by a runner that did not live to write it down, or by
+ * another. */
 static int take_over(struct job *job, const struct ctx *ctx, char ret_id[ENGINE_ID_MAX], struct err *err) {
     AUTO_CONTAINER_INFO struct container_info info = {0};
     if (container_inspect(job->engine, ctx, job->container_name, &info, err) < 0) {
@@ -193,16 +206,18 @@ static int take_over(struct job *job, const struct ctx *ctx, char ret_id[ENGINE_
         return -1;
     }
     if (!job_owns(job, info.labels))
-        return job_fault(job, REASON_INTERNAL,
-                         "The engine has a container named %s already, and it is not of this attempt. Remove it.",
-                         job->container_name);
+        return job_fault(
+            job, REASON_INTERNAL,
+            "The engine has a container named %s already, and it is not of this attempt. Remove it.",
+            job->container_name);
     snprintf(ret_id, ENGINE_ID_MAX, "%s", info.id);
     return 0;
 }
 
 static int create_fault(struct job *job, const struct err *err) {
     if (engine_status_is(err, 404))
-        return job_fault(job, REASON_IMAGE_NOT_FOUND, "The image \"%s\" was removed from the engine meanwhile: %.300s",
+        return job_fault(job, REASON_IMAGE_NOT_FOUND,
+                         "The image \"%s\" was removed from the engine meanwhile: %.300s",
                          job->attempt->spec->image, err->text);
     return -1;
 }
@@ -232,16 +247,18 @@ static int note_started(struct job *job, struct err *err) {
     return job_note(job, JOURNAL_STARTED, json_pack("{s:s}", "container", job->journal.container), err);
 }
 
-/* What became of a container that may have been started, by us just now or by a runner before. 1: not started. */
+/* What became of a container that may have been started, by us just now or by a runner before. 1: not
+ * started. */
 static int settle_start(struct job *job, struct err *err) {
     switch (job_look(job, NULL)) {
     case JOB_SEEN_RUNNING:
     case JOB_SEEN_ENDED:
         return note_started(job, err);
     case JOB_SEEN_MISSING:
-        return job_fault(job, REASON_CONTAINER_REMOVED,
-                         "The container %s was removed by someone else around its start (`docker rm`, a prune job?).",
-                         job->container_name);
+        return job_fault(
+            job, REASON_CONTAINER_REMOVED,
+            "The container %s was removed by someone else around its start (`docker rm`, a prune job?).",
+            job->container_name);
     case JOB_SEEN_CREATED:
         break;
     }

@@ -85,7 +85,8 @@ static int parse_job(const char *path, struct spec **ret_spec) {
 /* One for all jobs by hand of this state directory, so that they share one network. */
 static int get_cluster(struct run *run, struct err *err) {
     AUTO_BUF struct buf text = BUF(ATTEMPT_ID_MAX);
-    if (faccessat(run->dir_fd, "cluster", F_OK, 0) == 0 && file_read(run->dir_fd, "cluster", ATTEMPT_ID_MAX, &text, err) < 0)
+    if (faccessat(run->dir_fd, "cluster", F_OK, 0) == 0 &&
+        file_read(run->dir_fd, "cluster", ATTEMPT_ID_MAX, &text, err) < 0)
         return -1;
     if (id_valid(buf_str(&text))) {
         snprintf(run->cluster, sizeof run->cluster, "%s", buf_str(&text));
@@ -118,7 +119,8 @@ static int make_attempt(struct run *run, struct spec *spec, struct err *err) {
     attempt_dir_name(attempt.job, attempt.number, run->name);
     AUTO_FREE char *path = mem_printf("%s/%s", run->attempts, run->name);
     AUTO_FD int dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    AUTO_FD int spool_fd = openat(dir_fd, ATTEMPT_SPOOL, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, SPOOL_MODE);
+    AUTO_FD int spool_fd =
+        openat(dir_fd, ATTEMPT_SPOOL, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, SPOOL_MODE);
     if (spool_fd < 0)
         return err_sys(err, "make %s/" ATTEMPT_SPOOL, path);
     return follow_open(dir_fd, path, &run->follow, err);
@@ -181,13 +183,14 @@ static int report(struct run *run, const struct verdict *verdict) {
         fprintf(stderr, "berth-runner: %lld bytes of the output are lost: the job wrote into its own spool\n",
                 (long long)run->follow.lost_bytes);
     if (verdict->status != STATUS_SUCCEEDED)
-        fprintf(stderr, "berth-runner: %s/%s: %s\n", status_name(verdict->status), reason_name(verdict->reason),
-                verdict->message);
+        fprintf(stderr, "berth-runner: %s/%s: %s\n", status_name(verdict->status),
+                reason_name(verdict->reason), verdict->message);
     return exit_status(verdict);
 }
 
 static int run_to_end(struct run *run, struct engine *engine, struct err *err) {
-    struct job_place place = {.attempts_dir = run->attempts, .name = run->name, .init_path = run->settings->init_path};
+    struct job_place place = {
+        .attempts_dir = run->attempts, .name = run->name, .init_path = run->settings->init_path};
     AUTO_JOB struct job *job = NULL;
     if (job_open(&place, engine, &run->orders, &job, err) < 0)
         return -1;
@@ -207,12 +210,9 @@ int byhand_run(const struct byhand *byhand) {
     AUTO_SPEC struct spec *spec = NULL;
     AUTO_ENGINE struct engine *engine = NULL;
     struct err err = {0};
-    CLEANUP(run_done) struct run run = {.settings = byhand,
-                     .dir_fd = -1,
-                     .attempts_fd = -1,
-                     .lock_fd = -1,
-                     .signal_fd = -1,
-                     .epoll_fd = -1};
+    CLEANUP(run_done)
+    struct run run = {
+        .settings = byhand, .dir_fd = -1, .attempts_fd = -1, .lock_fd = -1, .signal_fd = -1, .epoll_fd = -1};
     if (parse_job(byhand->job, &spec) < 0)
         return BYHAND_EXIT_USAGE;
     if (engine_open(&byhand->engine, &engine, &err) < 0) {

@@ -19,7 +19,8 @@ struct follow {
     unsigned char *buffer;
 };
 
-/* dir_fd: the attempt's directory, path: its name; the spool must exist. Output goes to descriptors 1 and 2. */
+/* dir_fd: the attempt's directory, path: its name; the spool must exist. Output goes to descriptors 1 and 2.
+ */
 int follow_open(int dir_fd, const char *path, struct follow *ret_follow, struct err *err);
 /* Prints what is there by now. */
 void follow_step(struct follow *follow);

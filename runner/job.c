@@ -78,26 +78,32 @@ static enum job_seen seen_of(struct job *job, const struct container_info *info)
     return JOB_SEEN_ENDED;
 }
 
+/* Once per runner; what was done before this one came, it has to agree on anew. */
+static int agree(struct job *job, const struct ctx *ctx, struct err *err) {
+    return engine_api_version(job->engine)[0] ? 0 : engine_negotiate(job->engine, ctx, err);
+}
+
 enum job_seen job_look(struct job *job, char **ret_image) {
     for (int64_t pause_ms = 0;; job_back_off(job, NULL, &pause_ms)) {
         AUTO_CONTAINER_INFO struct container_info info = {0};
         struct err err = {0};
         struct ctx ctx = orders_fresh(job->orders, JOB_CALL_MAX_MS);
-        if (container_inspect(job->engine, &ctx, job->container_name, &info, &err) == 0) {
+        bool agreed = agree(job, &ctx, &err) == 0;
+        if (agreed && container_inspect(job->engine, &ctx, job->container_name, &info, &err) == 0) {
             enum job_seen seen = seen_of(job, &info);
             if (ret_image && seen != JOB_SEEN_MISSING)
                 *ret_image = mem_strdup(info.image);
             return seen;
         }
-        if (engine_status_is(&err, 404))
+        if (agreed && engine_status_is(&err, 404))
             return JOB_SEEN_MISSING;
-        log_warn("engine cannot be asked about the container, asking again", LS("container", job->container_name),
-                 LERR(&err));
+        log_warn("engine cannot be asked about the container, asking again",
+                 LS("container", job->container_name), LERR(&err));
     }
 }
 
-int job_open(const struct job_place *place, struct engine *engine, struct orders *orders, struct job **ret_job,
-             struct err *err) {
+int job_open(const struct job_place *place, struct engine *engine, struct orders *orders,
+             struct job **ret_job, struct err *err) {
     AUTO_FD int attempts_fd = open(place->attempts_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (attempts_fd < 0)
         return err_sys(err, "open %s", place->attempts_dir);
@@ -108,7 +114,8 @@ int job_open(const struct job_place *place, struct engine *engine, struct orders
     job->dir = mem_printf("%s/%s", place->attempts_dir, place->name);
     job->init_path = mem_strdup(place->init_path);
     if (attempt_lock(attempts_fd, place->name, &job->dir_fd, err) < 0 ||
-        attempt_load(job->dir_fd, &job->attempt, err) < 0 || journal_read(job->dir_fd, &job->journal, err) < 0)
+        attempt_load(job->dir_fd, &job->attempt, err) < 0 ||
+        journal_read(job->dir_fd, &job->journal, err) < 0)
         return -1;
     labels_container_name(job->attempt->job, job->attempt->number, ROLE_MAIN, job->container_name);
     job->evidence.spec = job->attempt->spec;
@@ -124,12 +131,14 @@ static int fault_of(struct job *job, const struct err *err) {
     else if (err->kind == ERR_DEADLINE)
         job->evidence.stop = job->stage;
     else if (err->kind == ERR_AWAY)
-        return job_fault(job, REASON_ENGINE_UNAVAILABLE,
-                         "The Docker Engine at %s could not be reached for %d s: %.300s. Is it running, and is "
-                         "DOCKER_HOST right?",
-                         engine_host(job->engine), JOB_AWAY_MAX_MS / 1000, err->text);
+        return job_fault(
+            job, REASON_ENGINE_UNAVAILABLE,
+            "The Docker Engine at %s could not be reached for %d s: %.300s. Is it running, and is "
+            "DOCKER_HOST right?",
+            engine_host(job->engine), JOB_AWAY_MAX_MS / 1000, err->text);
     else if (err->kind == ERR_ENGINE)
-        return job_fault(job, verdict_refusal(err->code, err->text), "The engine refused the job: %.400s", err->text);
+        return job_fault(job, verdict_refusal(err->code, err->text), "The engine refused the job: %.400s",
+                         err->text);
     else
         return job_fault(job, REASON_INTERNAL, "The job could not be prepared: %.400s", err->text);
     return -1;
@@ -138,7 +147,7 @@ static int fault_of(struct job *job, const struct err *err) {
 static int prepare_once(struct job *job, struct err *err) {
     struct ctx ctx = ctx_child(&job->orders->live);
     ctx_deadline_in(&ctx, JOB_CALL_MAX_MS);
-    if (!engine_api_version(job->engine)[0] && engine_negotiate(job->engine, &ctx, err) < 0) {
+    if (agree(job, &ctx, err) < 0) {
         if (err->kind == ERR_DEADLINE)
             err->kind = ERR_AWAY; /* it does not answer */
         return -1;
@@ -173,21 +182,37 @@ static int prepare(struct job *job, struct err *err) {
     }
 }
 
-/* Nothing is known to run, but the engine may hold a container. Removes it so that it never will. 0; -1: not within
- * ctx. */
+/* One try. 1: the engine has no container of this attempt; 0: it was told to remove it; -1. */
+static int remove_once(struct job *job, const struct ctx *ctx, struct err *err) {
+    AUTO_CONTAINER_INFO struct container_info info = {0};
+    if (agree(job, ctx, err) < 0)
+        return -1;
+    if (container_inspect(job->engine, ctx, job->container_name, &info, err) < 0)
+        return engine_status_is(err, 404) ? 1 : -1;
+    if (!job_owns(job, info.labels))
+        return 1;
+    return container_remove(job->engine, ctx, info.id, true, true, err);
+}
+
+/* Nothing is known to run, but the engine may hold a container: removes it, and looks whether it is gone (the
+ * removal may be under way already, asked for by a runner that is dead). 0; -1: not within ctx. */
 static int remove_container(struct job *job, const struct ctx *ctx, struct err *err) {
-    for (int64_t pause_ms = 0;; job_back_off(job, ctx, &pause_ms)) {
-        AUTO_CONTAINER_INFO struct container_info info = {0};
-        int got = container_inspect(job->engine, ctx, job->container_name, &info, err);
-        if (got < 0 && engine_status_is(err, 404))
+    bool told = false;
+    for (int64_t pause_ms = 0;;) {
+        int removed = remove_once(job, ctx, err);
+        if (removed == 1)
             return 0;
-        if (got == 0 && !job_owns(job, info.labels))
-            return 0;
-        if (got == 0 && container_remove(job->engine, ctx, info.id, true, true, err) == 0)
-            return 0;
-        if (err->kind == ERR_CANCELED || err->kind == ERR_DEADLINE || ctx_state(ctx) != CTX_LIVE)
-            return err_wrap(err, "remove container %s", job->container_name);
-        log_warn("container not removed yet, trying again", LS("container", job->container_name), LERR(err));
+        if (removed == 0 && !told) {
+            told = true;
+            continue;
+        }
+        if (ctx_state(ctx) != CTX_LIVE)
+            return err_set(err, ERR_DEADLINE, 0, "container %s could not be removed: %.300s",
+                           job->container_name, removed < 0 ? err->text : "the engine is still removing it");
+        if (removed < 0)
+            log_warn("container not removed yet, trying again", LS("container", job->container_name),
+                     LERR(err));
+        job_back_off(job, ctx, &pause_ms);
     }
 }
 
@@ -205,7 +230,8 @@ static int abandon(struct job *job, struct err *err) {
     return remove_container(job, &ctx, err);
 }
 
-/* A stop that an earlier runner has begun before there was a start; false: there was none, or it came too late. */
+/* A stop that an earlier runner has begun before there was a start; false: there was none, or it came too
+ * late. */
 static bool stopped_before_start(struct job *job) {
     if (!journal_has(&job->journal, JOURNAL_STOPPING) || journal_has(&job->journal, JOURNAL_STARTED))
         return false;
@@ -235,8 +261,8 @@ static int conclude(struct job *job, struct err *err) {
     if (e->stop == REASON_NONE && e->fault == REASON_NONE && !e->stop_missed)
         e->stop = job->journal.stopping;
     e->end_known = e->started && spool_end(job) > 0;
-    e->host_restarted = e->started && clock_boot_id(boot_id, NULL) == 0 &&
-                        strcmp(boot_id, job->journal.started_boot_id) != 0;
+    e->host_restarted =
+        e->started && clock_boot_id(boot_id, NULL) == 0 && strcmp(boot_id, job->journal.started_boot_id) != 0;
     if (e->started && !e->end_known && !e->inspected)
         e->container_missing = job_look(job, NULL) == JOB_SEEN_MISSING;
     struct verdict verdict;
@@ -246,7 +272,8 @@ static int conclude(struct job *job, struct err *err) {
 
 static int clean(struct job *job, struct err *err) {
     struct ctx ctx = orders_fresh(job->orders, JOB_CLEAN_MAX_MS);
-    if ((job->create_sent || journal_has(&job->journal, JOURNAL_PULLED)) && remove_container(job, &ctx, err) < 0)
+    if ((job->create_sent || journal_has(&job->journal, JOURNAL_PULLED)) &&
+        remove_container(job, &ctx, err) < 0)
         return err_wrap(err, "clean up");
     return job_note(job, JOURNAL_CLEANED, NULL, err);
 }

@@ -1,10 +1,11 @@
 /*
  * job - one attempt, from whatever state its directory is in to its end.
  *
- * What was done stands in the journal, what is there the engine says; every step looks at both and goes on from there,
- * so the first run and one after a crash are the same code. A container is started at most once for an attempt: its
- * name follows from job and attempt, and it is started only after its creation has been journaled. No end is made up:
- * as long as the engine cannot be asked about a container that may run, it is asked again.
+ * What was done stands in the journal, what is there the engine says; every step looks at both and goes on
+ * from there, so the first run and one after a crash are the same code. A container is started at most once
+ * for an attempt: its name follows from job and attempt, and it is started only after its creation has been
+ * journaled. No end is made up: as long as the engine cannot be asked about a container that may run, it is
+ * asked again.
  */
 #ifndef BERTH_RUNNER_JOB_H
 #define BERTH_RUNNER_JOB_H
@@ -32,12 +33,12 @@ struct job_place {
 
 struct job;
 
-/* Locks and reads the directory. ERR_AWAY: another process holds the lock. engine and orders are borrowed until
- * job_close(). */
-int job_open(const struct job_place *place, struct engine *engine, struct orders *orders, struct job **ret_job,
-             struct err *err);
-/* Drives it to its end. 0: the journal has `cleaned`. -1: the state is as the journal says, and another runner may go
- * on (journal not writable, clean-up not done within its bound). */
+/* Locks and reads the directory. ERR_AWAY: another process holds the lock. engine and orders are borrowed
+ * until job_close(). */
+int job_open(const struct job_place *place, struct engine *engine, struct orders *orders,
+             struct job **ret_job, struct err *err);
+/* Drives it to its end. 0: the journal has `cleaned`. -1: the state is as the journal says, and another
+ * runner may go on (journal not writable, clean-up not done within its bound). */
 int job_run(struct job *job, struct err *err);
 const struct attempt *job_attempt(const struct job *job);
 const struct journal *job_journal(const struct job *job); /* of a job that has run: its verdict */

@@ -1,6 +1,6 @@
 /*
- * job_parts - what the files of one job's straight line share: job.c (the line), prepare.c (image, files), assemble.c
- * (network, container, start), run.c (wait, stop). Private to this folder.
+ * job_parts - what the files of one job's straight line share: job.c (the line), prepare.c (image, files),
+ * assemble.c (network, container, start), run.c (wait, stop). Private to this folder.
  */
 #ifndef BERTH_RUNNER_JOB_PARTS_H
 #define BERTH_RUNNER_JOB_PARTS_H
@@ -43,9 +43,10 @@ enum job_seen {
 /* Appends a step to the journal (takes the reference). -1 also sets journal_broken. */
 int job_note(struct job *job, enum journal_step step, json_t *fields, struct err *err);
 /* Records why the command cannot run. Always -1. */
-int job_fault(struct job *job, enum reason reason, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* What the engine says about the container; asks until it answers. Takes what it says about an end into the evidence.
- * ret_image (may be NULL): the container's image id, owned by the caller. */
+int job_fault(struct job *job, enum reason reason, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* What the engine says about the container; asks until it answers. Takes what it says about an end into the
+ * evidence. ret_image (may be NULL): the container's image id, owned by the caller. */
 enum job_seen job_look(struct job *job, char **ret_image);
 /* Whether these labels are those of our container of this very attempt. */
 bool job_owns(const struct job *job, const json_t *labels);
@@ -54,7 +55,8 @@ void job_back_off(struct job *job, const struct ctx *until, int64_t *pause_ms);
 
 /* --- prepare.c --- */
 
-/* Image there and journaled, launch, input and spool written. -1: evidence.fault, or err (ERR_AWAY: try again). */
+/* Image there and journaled, launch, input and spool written. -1: evidence.fault, or err (ERR_AWAY: try
+ * again). */
 int job_prepare_image(struct job *job, struct err *err);
 
 /* --- assemble.c --- */

@@ -39,15 +39,16 @@ static int put_own(const struct attempt *attempt, int64_t deadline_us, struct bu
 
 /* The launch file's rule is that a later entry wins nothing: each name stands in it once. */
 static bool is_own(const char *name) {
-    static const char *const own[] = {"CI",           "BERTH",         "BERTH_JOB_ID", "BERTH_JOB_NAME",
-                                      "BERTH_ATTEMPT", "BERTH_DEADLINE"};
+    static const char *const own[] = {
+        "CI", "BERTH", "BERTH_JOB_ID", "BERTH_JOB_NAME", "BERTH_ATTEMPT", "BERTH_DEADLINE"};
     for (size_t i = 0; i < ARRAY_LEN(own); i++)
         if (strcmp(own[i], name) == 0)
             return true;
     return false;
 }
 
-static int put_all(const struct attempt *attempt, const struct argv *argv, int64_t deadline_us, struct buf *out) {
+static int put_all(const struct attempt *attempt, const struct argv *argv, int64_t deadline_us,
+                   struct buf *out) {
     const struct spec *spec = attempt->spec;
     if (buf_add(out, LAUNCH_VERSION, sizeof LAUNCH_VERSION) < 0)
         return -1;
@@ -65,13 +66,15 @@ static int put_all(const struct attempt *attempt, const struct argv *argv, int64
     return buf_add(out, ".", sizeof ".");
 }
 
-int launch_file_build(const struct attempt *attempt, const struct argv *argv, int64_t deadline_us, struct buf *out,
-                      struct err *err) {
+int launch_file_build(const struct attempt *attempt, const struct argv *argv, int64_t deadline_us,
+                      struct buf *out, struct err *err) {
     enum { OWN_ENTRIES = 8 };
     size_t entries = argv->count + attempt->spec->env.count + OWN_ENTRIES;
-    if (entries > LAUNCH_ENTRIES_MAX || put_all(attempt, argv, deadline_us, out) < 0 || out->len > LAUNCH_BYTES_MAX)
-        return err_set(err, ERR_LIMIT, 0,
-                       "Arguments and environment are too much: %zu entries (at most %d), at most %d bytes in all.",
-                       entries, LAUNCH_ENTRIES_MAX, LAUNCH_BYTES_MAX);
+    if (entries > LAUNCH_ENTRIES_MAX || put_all(attempt, argv, deadline_us, out) < 0 ||
+        out->len > LAUNCH_BYTES_MAX)
+        return err_set(
+            err, ERR_LIMIT, 0,
+            "Arguments and environment are too much: %zu entries (at most %d), at most %d bytes in all.",
+            entries, LAUNCH_ENTRIES_MAX, LAUNCH_BYTES_MAX);
     return 0;
 }

@@ -11,9 +11,10 @@
 #include "proto/attempt.h"
 #include "runner/argv.h"
 
-/* Adds the file to `out`, whose max must be at least LAUNCH_BYTES_MAX. deadline_us: wall clock, for BERTH_DEADLINE;
- * 0: none. Berth's own variables win over the job's of the same name. ERR_LIMIT: the launch file's bounds. */
-int launch_file_build(const struct attempt *attempt, const struct argv *argv, int64_t deadline_us, struct buf *out,
-                      struct err *err);
+/* Adds the file to `out`, whose max must be at least LAUNCH_BYTES_MAX. deadline_us: wall clock, for
+ * BERTH_DEADLINE; 0: none. Berth's own variables win over the job's of the same name. ERR_LIMIT: the launch
+ * file's bounds. */
+int launch_file_build(const struct attempt *attempt, const struct argv *argv, int64_t deadline_us,
+                      struct buf *out, struct err *err);
 
 #endif

@@ -35,7 +35,8 @@ struct options {
 static const char usage[] =
     "usage: berth-runner --job FILE|- [--state-dir DIR] [--init FILE]\n"
     "\n"
-    "Runs one job against the local Docker Engine and prints its log. FILE has the job as JSON, - is standard input.\n"
+    "Runs one job against the local Docker Engine and prints its log. FILE has the job as JSON, - is "
+    "standard input.\n"
     "\n"
     "  --job FILE       the job\n"
     "  --state-dir DIR  where its directory is made (BERTH_STATE_DIR, else " STATE_DIR_DEFAULT ");\n"
@@ -43,18 +44,24 @@ static const char usage[] =
     "  --init FILE      the static berth-init (else beside this program or in ../lib/berth)\n"
     "  --version, --help\n"
     "\n"
-    "DOCKER_HOST, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and DOCKER_API_VERSION name the engine, as for docker.\n"
+    "DOCKER_HOST, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and DOCKER_API_VERSION name the engine, as for "
+    "docker.\n"
     "Exit status: the job's own, or 124 timed out, 125 errored, 130 canceled, 2 wrong usage or a wrong job.\n"
-    "SIGINT cancels the job, a second one kills it. berthd starts this program with --attempt NAME or --probe.\n";
+    "SIGINT cancels the job, a second one kills it. berthd starts this program with --attempt NAME or "
+    "--probe.\n";
 
 static int parse_options(int argc, char **argv, struct options *o) {
     static const struct option longs[] = {
-        {"attempt", required_argument, NULL, 'a'}, {"job", required_argument, NULL, 'j'},
+        {"attempt", required_argument, NULL, 'a'},   {"job", required_argument, NULL, 'j'},
         {"state-dir", required_argument, NULL, 's'}, {"init", required_argument, NULL, 'i'},
-        {"probe", no_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'}, {0}};
+        {"probe", no_argument, NULL, 'p'},           {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},         {0}};
     for (int c; (c = getopt_long(argc, argv, "h", longs, NULL)) != -1;) {
-        const char **text = c == 'a' ? &o->attempt : c == 'j' ? &o->job : c == 's' ? &o->state_dir : c == 'i' ? &o->init : NULL;
+        const char **text = c == 'a'   ? &o->attempt
+                            : c == 'j' ? &o->job
+                            : c == 's' ? &o->state_dir
+                            : c == 'i' ? &o->init
+                                       : NULL;
         if (text)
             *text = optarg;
         o->probe |= c == 'p';
@@ -121,15 +128,16 @@ static int run_attempt(const struct parent *parent, const char *name, struct err
     log_init("runner", job_id);
     orders_init_child(&orders, CHILD_FD);
     struct job_place place = {.attempts_dir = attempts, .name = name};
-    if (place_find_init(parent->init_path, &init_path, err) < 0 || engine_open(&parent->engine, &engine, err) < 0)
+    if (place_find_init(parent->init_path, &init_path, err) < 0 ||
+        engine_open(&parent->engine, &engine, err) < 0)
         return -1;
     place.init_path = init_path;
     if (job_open(&place, engine, &orders, &job, err) < 0 ||
         control_send(CHILD_FD, &(struct control){.type = CONTROL_READY}, err) < 0 || job_run(job, err) < 0)
         return -1;
     const struct verdict *v = &job_journal(job)->verdict;
-    log_info("job ended", LI("attempt", number), LS("status", status_name(v->status)), LS("reason", reason_name(v->reason)),
-             LI("exit_code", v->exit_code), LI("signal", v->signal));
+    log_info("job ended", LI("attempt", number), LS("status", status_name(v->status)),
+             LS("reason", reason_name(v->reason)), LI("exit_code", v->exit_code), LI("signal", v->signal));
     return 0;
 }
 
@@ -144,7 +152,8 @@ static int run_probe(const struct parent *parent, struct err *err) {
     ctx_deadline_in(&ctx, PROBE_MAX_MS);
     if (control_send(CHILD_FD, &(struct control){.type = CONTROL_READY}, err) < 0)
         return -1;
-    if (place_find_init(parent->init_path, &init_path, err) < 0 || engine_open(&parent->engine, &engine, err) < 0) {
+    if (place_find_init(parent->init_path, &init_path, err) < 0 ||
+        engine_open(&parent->engine, &engine, err) < 0) {
         snprintf(detail, sizeof detail, "%s", err->text);
     } else {
         struct probe probe = {.state_dir = parent->state_dir,
@@ -162,7 +171,8 @@ static int run_as_child(const struct options *o) {
     if (parent_listen(&parent, &err) < 0)
         return fail("runner got no orders", &err);
     int done = o->probe ? run_probe(&parent, &err) : run_attempt(&parent, o->attempt, &err);
-    return done < 0 ? fail(o->probe ? "probe not done" : "attempt not brought to its end", &err) : CHILD_EXIT_DONE;
+    return done < 0 ? fail(o->probe ? "probe not done" : "attempt not brought to its end", &err)
+                    : CHILD_EXIT_DONE;
 }
 
 /* --- by hand --- */

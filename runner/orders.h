@@ -1,8 +1,8 @@
 /*
  * orders - the wish that the job should end, from wherever it comes: the parent's socket, a signal by hand.
  *
- * The first order cancels `live`, the context of all work; one with force also cancels `patience`, the context of
- * the grace that a job is given. Work that must be done whatever was ordered uses orders_fresh().
+ * The first order cancels `live`, the context of all work; one with force also cancels `patience`, the
+ * context of the grace that a job is given. Work that must be done whatever was ordered uses orders_fresh().
  */
 #ifndef BERTH_RUNNER_ORDERS_H
 #define BERTH_RUNNER_ORDERS_H
@@ -22,14 +22,15 @@ struct orders {
 
 /* *orders must not move any more; watch: what is served while waiting. */
 void orders_init(struct orders *orders, struct ctx_watch watch);
-/* Listens to CHILD_FD's messages. End of file there ends the process at once: the parent is gone, the container and
- * the directory stay as they are for the next runner. */
+/* Listens to CHILD_FD's messages. End of file there ends the process at once: the parent is gone, the
+ * container and the directory stay as they are for the next runner. */
 void orders_init_child(struct orders *orders, int control_fd);
 void orders_cancel(struct orders *orders, enum reason reason, bool force);
 
 /* A context that no order cancels, ending ms from now. */
 struct ctx orders_fresh(struct orders *orders, int64_t ms);
-/* Waits (a back-off) and serves the orders meanwhile; ends early when *until ends (NULL: nothing ends it early). */
+/* Waits (a back-off) and serves the orders meanwhile; ends early when *until ends (NULL: nothing ends it
+ * early). */
 void orders_pause(struct orders *orders, const struct ctx *until, int64_t ms);
 
 #endif

@@ -23,7 +23,8 @@ int place_find_init(const char *given, char **ret_path, struct err *err) {
     if (given && given[0]) {
         char *found = resolve_program(given);
         if (!found)
-            return err_set(err, ERR_USAGE, 0, "%.300s is no program that can be run: name the static berth-init", given);
+            return err_set(err, ERR_USAGE, 0,
+                           "%.300s is no program that can be run: name the static berth-init", given);
         *ret_path = found;
         return 0;
     }
@@ -40,8 +41,9 @@ int place_find_init(const char *given, char **ret_path, struct err *err) {
             return 0;
         }
     }
-    return err_set(err, ERR_USAGE, 0,
-                   "berth-init is neither beside this program (%.300s) nor in ../lib/berth: name it with --init or the "
-                   "setting init_path",
-                   self);
+    return err_set(
+        err, ERR_USAGE, 0,
+        "berth-init is neither beside this program (%.300s) nor in ../lib/berth: name it with --init or the "
+        "setting init_path",
+        self);
 }

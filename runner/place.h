@@ -7,7 +7,8 @@
 #include "base/err.h"
 
 /* The static berth-init: the named one, or (given NULL or "") beside this program, in ../lib/berth, in
- * ../libexec/berth, or in the build tree. Absolute, without links; owned by the caller. ERR_USAGE names the remedy. */
+ * ../libexec/berth, or in the build tree. Absolute, without links; owned by the caller. ERR_USAGE names the
+ * remedy. */
 int place_find_init(const char *given, char **ret_path, struct err *err);
 
 #endif

@@ -11,27 +11,30 @@
 #include "runner/job_parts.h"
 #include "runner/launch_file.h"
 
-/* The container's user, whoever it is, reads the one and appends to the other; nobody else on the host can enter the
- * directories above. */
+/* The container's user, whoever it is, reads the one and appends to the other; nobody else on the host can
+ * enter the directories above. */
 enum { READ_MODE = 0644, SPOOL_MODE = 0666 };
 
 static int pull_fault(struct job *job, const struct err *err) {
     const char *image = job->attempt->spec->image;
     if (engine_status_is(err, 400))
-        return job_fault(job, REASON_SPEC_REFUSED, "The engine does not take \"%s\" as an image: %.300s", image,
-                         err->text);
+        return job_fault(job, REASON_SPEC_REFUSED, "The engine does not take \"%s\" as an image: %.300s",
+                         image, err->text);
     switch (image_pull_failure(err)) {
     case IMAGE_NOT_FOUND:
-        return job_fault(job, REASON_IMAGE_NOT_FOUND,
-                         "The image \"%s\" does not exist, or its registry hides it without credentials: %.300s", image,
-                         err->text);
+        return job_fault(
+            job, REASON_IMAGE_NOT_FOUND,
+            "The image \"%s\" does not exist, or its registry hides it without credentials: %.300s", image,
+            err->text);
     case IMAGE_DENIED:
-        return job_fault(job, REASON_IMAGE_DENIED, "The registry refused the image \"%s\": %.300s. Check credentials.",
-                         image, err->text);
+        return job_fault(job, REASON_IMAGE_DENIED,
+                         "The registry refused the image \"%s\": %.300s. Check credentials.", image,
+                         err->text);
     case IMAGE_FAILED:
         break;
     }
-    return job_fault(job, REASON_PULL_FAILED, "The image \"%s\" could not be pulled: %.300s", image, err->text);
+    return job_fault(job, REASON_PULL_FAILED, "The image \"%s\" could not be pulled: %.300s", image,
+                     err->text);
 }
 
 static int pull(struct job *job, const struct ctx *ctx, struct err *err) {
@@ -43,10 +46,11 @@ static int pull(struct job *job, const struct ctx *ctx, struct err *err) {
 }
 
 static int never_pulled(struct job *job) {
-    return job_fault(job, REASON_IMAGE_NOT_FOUND,
-                     "The image \"%s\" is not on this engine, and the job says pull: never. Load it there, or use "
-                     "pull: missing.",
-                     job->attempt->spec->image);
+    return job_fault(
+        job, REASON_IMAGE_NOT_FOUND,
+        "The image \"%s\" is not on this engine, and the job says pull: never. Load it there, or use "
+        "pull: missing.",
+        job->attempt->spec->image);
 }
 
 /* Looks at the image, after pulling it where the job's rule says so. */
@@ -92,8 +96,8 @@ static int write_input(struct job *job, struct err *err) {
 
 /* Never a new one in place of one that is there: it may hold records already. */
 static int make_spool(struct job *job, struct err *err) {
-    AUTO_FD int fd =
-        openat(job->dir_fd, ATTEMPT_SPOOL, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, SPOOL_MODE);
+    AUTO_FD int fd = openat(job->dir_fd, ATTEMPT_SPOOL,
+                            O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, SPOOL_MODE);
     if (fd < 0 || fchmod(fd, SPOOL_MODE) < 0)
         return err_sys(err, "make the spool");
     return 0;

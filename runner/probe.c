@@ -29,8 +29,8 @@ struct work {
     const struct probe *probe;
     struct engine *engine;
     const struct ctx *ctx;
-    char text[PROBE_TEXT_MAX];        /* what has to arrive; also tells this probe's names from another's */
-    char *dir, *asked, *answered;     /* paths */
+    char text[PROBE_TEXT_MAX];    /* what has to arrive; also tells this probe's names from another's */
+    char *dir, *asked, *answered; /* paths */
     char *detail;
     char container[LABELS_NAME_MAX];
 };
@@ -58,7 +58,8 @@ static bool make_files(struct work *w) {
     if (dir_make(w->dir, 0700, &err) < 0 ||
         file_write_atomic(AT_FDCWD, w->asked, w->text, strlen(w->text), 0644, &err) < 0 ||
         file_write_atomic(AT_FDCWD, w->answered, "", 0, 0666, &err) < 0)
-        return tell(w, "The state directory cannot be written: %s. Make it writable, or set BERTH_STATE_DIR.", err.text);
+        return tell(w, "The state directory cannot be written: %s. Make it writable, or set BERTH_STATE_DIR.",
+                    err.text);
     return true;
 }
 
@@ -86,17 +87,19 @@ static bool make_image(struct work *w, const char *tag) {
     /* Not under LAUNCH_DIR, so that nothing is seen there but what was mounted. */
     if (tar_file_build(&archive, "probe/", "probe/init", program.data, program.len) < 0)
         return tell(w, "berth-init is too large.");
-    if (image_import(w->engine, w->ctx, archive.data, archive.len, PROBE_IMAGE, tag, NULL, (struct engine_pairs){0},
-                     &id, &err) < 0)
+    if (image_import(w->engine, w->ctx, archive.data, archive.len, PROBE_IMAGE, tag, NULL,
+                     (struct engine_pairs){0}, &id, &err) < 0)
         return tell(w, "The image %s could not be made: %s.", ref, err.text);
     return true;
 }
 
 static bool mount_refused(struct work *w, const struct err *err) {
-    return tell(w,
-                "The engine does not see the state directory %s: %.400s. It must have the same path for berthd and for "
-                "the engine: where berthd runs in a container, bind that directory at the same path on both sides.",
-                w->probe->state_dir, err->text);
+    return tell(
+        w,
+        "The engine does not see the state directory %s: %.400s. It must have the same path for berthd and "
+        "for "
+        "the engine: where berthd runs in a container, bind that directory at the same path on both sides.",
+        w->probe->state_dir, err->text);
 }
 
 static bool run_container(struct work *w, const char *tag) {
@@ -129,7 +132,8 @@ static bool run_container(struct work *w, const char *tag) {
     if (container_wait(w->engine, w->ctx, id, &end, &err) < 0)
         return tell(w, "The engine did not tell how its container ended: %s.", err.text);
     if (end.status_code != 0)
-        return tell(w, "The probe's container ended with status %d; the engine may see another directory at %s.",
+        return tell(w,
+                    "The probe's container ended with status %d; the engine may see another directory at %s.",
                     end.status_code, w->probe->state_dir);
     return true;
 }
@@ -137,10 +141,12 @@ static bool run_container(struct work *w, const char *tag) {
 static bool compare(struct work *w) {
     AUTO_BUF struct buf answer = BUF(PROBE_TEXT_MAX);
     struct err err = {0};
-    if (file_read(AT_FDCWD, w->answered, PROBE_TEXT_MAX, &answer, &err) == 0 && strcmp(buf_str(&answer), w->text) == 0)
+    if (file_read(AT_FDCWD, w->answered, PROBE_TEXT_MAX, &answer, &err) == 0 &&
+        strcmp(buf_str(&answer), w->text) == 0)
         return true;
     return tell(w,
-                "The engine at %s sees another directory at %s than berthd does. Bind the state directory at the same "
+                "The engine at %s sees another directory at %s than berthd does. Bind the state directory at "
+                "the same "
                 "path on both sides.",
                 engine_host(w->engine), w->probe->state_dir);
 }
@@ -163,11 +169,12 @@ static bool reach_engine(struct work *w) {
     struct err err = {0};
     if (engine_negotiate(w->engine, w->ctx, &err) == 0)
         return true;
-    return tell(w, "The Docker Engine at %s cannot be used: %s. Start it, or set DOCKER_HOST.", engine_host(w->engine),
-                err.text);
+    return tell(w, "The Docker Engine at %s cannot be used: %s. Start it, or set DOCKER_HOST.",
+                engine_host(w->engine), err.text);
 }
 
-bool probe_run(const struct probe *probe, struct engine *engine, const struct ctx *ctx, char detail[PROBE_DETAIL_MAX]) {
+bool probe_run(const struct probe *probe, struct engine *engine, const struct ctx *ctx,
+               char detail[PROBE_DETAIL_MAX]) {
     struct work w = {.probe = probe, .engine = engine, .ctx = ctx, .detail = detail};
     bool ok = make_files(&w) && reach_engine(&w);
     if (ok) {

@@ -1,8 +1,10 @@
 /*
- * probe - `berth-runner --probe`: does the engine answer, and does it see the state directory at the same path?
+ * probe - `berth-runner --probe`: does the engine answer, and does it see the state directory at the same
+ * path?
  *
- * A container made from nothing but berth-init copies a random text from one file of the state directory to another;
- * what arrives there is compared. Nothing is left but the image (a megabyte, kept for the next start).
+ * A container made from nothing but berth-init copies a random text from one file of the state directory to
+ * another; what arrives there is compared. Nothing is left but the image (a megabyte, kept for the next
+ * start).
  */
 #ifndef BERTH_RUNNER_PROBE_H
 #define BERTH_RUNNER_PROBE_H
@@ -19,6 +21,7 @@ struct probe {
 };
 
 /* Whether all is well; detail: a sentence that says so, or what is wrong and the remedy. */
-bool probe_run(const struct probe *probe, struct engine *engine, const struct ctx *ctx, char detail[PROBE_DETAIL_MAX]);
+bool probe_run(const struct probe *probe, struct engine *engine, const struct ctx *ctx,
+               char detail[PROBE_DETAIL_MAX]);
 
 #endif

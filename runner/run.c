@@ -9,13 +9,14 @@
 #include "runner/docker/image.h"
 #include "runner/job_parts.h"
 
-/* An error of a call about a running container that says "not there" or "not running": look, do not try again. */
+/* An error of a call about a running container that says "not there" or "not running": look, do not try
+ * again. */
 static bool is_answer(const struct err *err) {
     return engine_status_is(err, 404) || engine_status_is(err, 409);
 }
 
-/* Waits for the container's end under ctx. 1: it has ended (or is gone); 0: ctx ended first. An engine that is away
- * is asked until it is back: the job goes on meanwhile. */
+/* Waits for the container's end under ctx. 1: it has ended (or is gone); 0: ctx ended first. An engine that
+ * is away is asked until it is back: the job goes on meanwhile. */
 static int await_end(struct job *job, const struct ctx *ctx) {
     for (int64_t pause_ms = 0;;) {
         struct container_exit end;
@@ -31,7 +32,8 @@ static int await_end(struct job *job, const struct ctx *ctx) {
     }
 }
 
-/* init has written down the command's end; its container follows at once unless someone wrote it in init's name. */
+/* init has written down the command's end; its container follows at once unless someone wrote it in init's
+ * name. */
 static bool ends_by_itself(struct job *job) {
     AUTO_FD int fd = openat(job->dir_fd, ATTEMPT_SPOOL, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     struct spool_end end;
@@ -48,14 +50,14 @@ static char *stop_signal(struct job *job) {
     AUTO_FREE char *id = NULL;
     AUTO_IMAGE_INFO struct image_info image = {0};
     struct ctx ctx = orders_fresh(job->orders, JOB_CALL_MAX_MS);
-    if (job_look(job, &id) == JOB_SEEN_RUNNING && id && image_inspect(job->engine, &ctx, id, &image, NULL) == 0 &&
-        image.stop_signal[0])
+    if (job_look(job, &id) == JOB_SEEN_RUNNING && id &&
+        image_inspect(job->engine, &ctx, id, &image, NULL) == 0 && image.stop_signal[0])
         return mem_strdup(image.stop_signal);
     return mem_strdup("SIGTERM");
 }
 
-/* Sends a signal, trying again as long as the engine is away and ctx lasts. 1: sent; 0: the container does not run;
- * -1: not sent. */
+/* Sends a signal, trying again as long as the engine is away and ctx lasts. 1: sent; 0: the container does
+ * not run; -1: not sent. */
 static int send_signal(struct job *job, const struct ctx *ctx, const char *signal) {
     for (int64_t pause_ms = 0;; job_back_off(job, ctx, &pause_ms)) {
         struct err err = {0};
@@ -136,9 +138,9 @@ int job_watch(struct job *job, struct err *err) {
     if (journal_has(&job->journal, JOURNAL_STOPPING))
         cause = job->journal.stopping;
     char boot_id[CLOCK_BOOT_ID_MAX];
-    bool other_boot =
-        clock_boot_id(boot_id, NULL) == 0 && strcmp(boot_id, job->journal.started_boot_id) != 0;
-    bool ended = (cause != REASON_NONE || other_boot) && job_look(job, NULL) != JOB_SEEN_RUNNING;
+    bool other_boot = clock_boot_id(boot_id, NULL) == 0 && strcmp(boot_id, job->journal.started_boot_id) != 0;
+    bool first_look = !engine_api_version(job->engine)[0] || other_boot || cause != REASON_NONE;
+    bool ended = first_look && job_look(job, NULL) != JOB_SEEN_RUNNING;
     if (!ended && cause == REASON_NONE)
         cause = await_end_or_cause(job);
     if (!ended && cause != REASON_NONE && stop(job, cause, err) < 0)

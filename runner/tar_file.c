@@ -7,8 +7,8 @@ enum { TAR_BLOCK = 512, TAR_NAME_MAX = 100 };
 
 /* https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html, "ustar Interchange Format" */
 struct tar_header {
-    char name[TAR_NAME_MAX], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100], magic[6],
-        version[2], user[32], group[32], major[8], minor[8], prefix[155], padding[12];
+    char name[TAR_NAME_MAX], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100],
+        magic[6], version[2], user[32], group[32], major[8], minor[8], prefix[155], padding[12];
 };
 _Static_assert(sizeof(struct tar_header) == TAR_BLOCK, "a header is one block");
 
@@ -33,7 +33,8 @@ static int put_header(struct buf *out, const char *name, char type, size_t len) 
 int tar_file_build(struct buf *out, const char *dir, const char *path, const void *bytes, size_t len) {
     static const char zeros[2 * TAR_BLOCK];
     size_t rest = len % TAR_BLOCK;
-    if (put_header(out, dir, '5', 0) < 0 || put_header(out, path, '0', len) < 0 || buf_add(out, bytes, len) < 0)
+    if (put_header(out, dir, '5', 0) < 0 || put_header(out, path, '0', len) < 0 ||
+        buf_add(out, bytes, len) < 0)
         return -1;
     if (rest && buf_add(out, zeros, TAR_BLOCK - rest) < 0)
         return -1;

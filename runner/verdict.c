@@ -76,21 +76,26 @@ static void decide_stop(const struct evidence *e, struct verdict *v) {
     stop_manner(e, manner, sizeof manner);
     if (e->stop == REASON_PULL_DEADLINE)
         conclude(v, e->stop,
-                 "The image \"%s\" was not there within %s. Raise deadlines.pull, or look at the registry's speed.",
+                 "The image \"%s\" was not there within %s. Raise deadlines.pull, or look at the registry's "
+                 "speed.",
                  e->spec->image, units_format_duration(e->spec->deadlines.pull_ms, figure));
     else if (e->stop == REASON_START_DEADLINE)
         conclude(v, e->stop,
-                 "The container was not started within %s. The engine is slow or overloaded; raise deadlines.start if "
+                 "The container was not started within %s. The engine is slow or overloaded; raise "
+                 "deadlines.start if "
                  "that is normal here.",
                  units_format_duration(e->spec->deadlines.start_ms, figure));
     else if (e->stop == REASON_RUN_DEADLINE)
-        conclude(v, e->stop, "The job ran longer than its deadline of %s and was stopped; %s. Raise deadlines.run if "
-                             "it needs more.",
+        conclude(v, e->stop,
+                 "The job ran longer than its deadline of %s and was stopped; %s. Raise deadlines.run if "
+                 "it needs more.",
                  units_format_duration(e->spec->deadlines.run_ms, figure), manner);
     else if (e->stop == REASON_SHUTDOWN)
-        conclude(v, e->stop, "The job was canceled because the orchestrator was told to end all its jobs; %s.", manner);
+        conclude(v, e->stop,
+                 "The job was canceled because the orchestrator was told to end all its jobs; %s.", manner);
     else if (e->stop == REASON_SUPERSEDED)
-        conclude(v, e->stop, "The job was canceled in favour of a newer one with the same concurrency key; %s.", manner);
+        conclude(v, e->stop,
+                 "The job was canceled in favour of a newer one with the same concurrency key; %s.", manner);
     else
         conclude(v, e->stop, "The job was canceled on request; %s.", manner);
 }
@@ -101,12 +106,14 @@ static void decide_oom(const struct evidence *e, struct verdict *v) {
     units_format_size(e->spec->limits.memory_bytes, limit);
     if (e->end_known && e->end.memory_peak_bytes > 0)
         conclude(v, REASON_OOM,
-                 "The kernel killed %lld process(es) of the job for memory: the limit is %s, the peak was %s. Raise "
+                 "The kernel killed %lld process(es) of the job for memory: the limit is %s, the peak was "
+                 "%s. Raise "
                  "limits.memory or let the job use less.",
                  (long long)e->end.oom_kills, limit, units_format_size(e->end.memory_peak_bytes, peak));
     else
         conclude(v, REASON_OOM,
-                 "The kernel killed the job for memory: the limit is %s. Raise limits.memory or let the job use less.",
+                 "The kernel killed the job for memory: the limit is %s. Raise limits.memory or let the job "
+                 "use less.",
                  limit);
 }
 
@@ -114,12 +121,14 @@ static void decide_not_executed(const struct evidence *e, struct verdict *v) {
     const char *why = strerrordesc_np(e->end.exec_errno);
     if (WIFEXITED(e->end.wait_status) && WEXITSTATUS(e->end.wait_status) == EXIT_NOT_FOUND)
         conclude(v, REASON_COMMAND_NOT_FOUND,
-                 "The command was not found in the image \"%s\" (%s). Check its spelling, PATH, the working directory, "
+                 "The command was not found in the image \"%s\" (%s). Check its spelling, PATH, the working "
+                 "directory, "
                  "and, for a script, the interpreter in its first line.",
                  e->spec->image, why ? why : "unknown error");
     else
         conclude(v, REASON_COMMAND_NOT_EXECUTABLE,
-                 "The command is in the image \"%s\" but cannot be executed (%s). Check its mode, its format and its "
+                 "The command is in the image \"%s\" but cannot be executed (%s). Check its mode, its format "
+                 "and its "
                  "architecture.",
                  e->spec->image, why ? why : "unknown error");
 }
@@ -145,27 +154,31 @@ static void decide_without_end(const struct evidence *e, struct verdict *v) {
         decide_oom(e, v);
     else if (e->engine_exit_code == LAUNCH_EXIT_BROKEN)
         conclude(v, REASON_INTERNAL,
-                 "berth-init could not begin its work in the container, and the command never ran%s%s. Does the engine "
+                 "berth-init could not begin its work in the container, and the command never ran%s%s. Does "
+                 "the engine "
                  "see the state directory at the same path? Its records are in the log.",
                  e->engine_error[0] ? "; the engine says: " : "", e->engine_error);
     else if (e->engine_exit_code > EXIT_SIGNALED)
         conclude(v, REASON_CONTAINER_KILLED,
-                 "Someone else killed the container with signal %s: neither Berth nor the kernel's memory limit did. "
+                 "Someone else killed the container with signal %s: neither Berth nor the kernel's memory "
+                 "limit did. "
                  "Look for `docker kill`, `docker stop` or a restart of the engine at that time.",
                  signal_text(e->engine_exit_code - EXIT_SIGNALED, name));
     else
-        conclude(v, REASON_INTERNAL,
-                 "The container ended with status %d, and berth-init left no record of how the command ended%s%s.",
-                 e->engine_exit_code, e->engine_error[0] ? "; the engine says: " : "", e->engine_error);
+        conclude(
+            v, REASON_INTERNAL,
+            "The container ended with status %d, and berth-init left no record of how the command ended%s%s.",
+            e->engine_exit_code, e->engine_error[0] ? "; the engine says: " : "", e->engine_error);
 }
 
 enum reason verdict_refusal(int http_status, const char *text) {
     enum { SERVER_ERROR = 500 };
-    /* moby: daemon/oci_linux.go (user), container/container.go (workdir), runc's libcontainer (exec, mounts, limits) */
+    /* moby: daemon/oci_linux.go (user), container/container.go (workdir), runc's libcontainer (exec, mounts,
+     * limits) */
     static const char *const faults_of_the_job[] = {
-        "unable to find user",      "unable to find group", "no matching entries in",
-        "uids and gids must be in", "Cannot mkdir",         "is not a directory",
-        "not a directory: unknown", "working directory",    "memory limit too low",
+        "unable to find user",           "unable to find group", "no matching entries in",
+        "uids and gids must be in",      "Cannot mkdir",         "is not a directory",
+        "not a directory: unknown",      "working directory",    "memory limit too low",
         "container init was OOM-killed", "error setting rlimit",
     };
     if (http_status < SERVER_ERROR)
@@ -186,15 +199,18 @@ void verdict_decide(const struct evidence *e, struct verdict *ret_verdict) {
     else if (e->end_known)
         decide_own_end(e, &v);
     else if (e->host_restarted)
-        conclude(&v, REASON_HOST_RESTARTED, "The machine was restarted while the job ran, and its container ended with "
-                                            "it.");
+        conclude(&v, REASON_HOST_RESTARTED,
+                 "The machine was restarted while the job ran, and its container ended with "
+                 "it.");
     else if (e->container_missing)
         conclude(&v, REASON_CONTAINER_REMOVED,
-                 "The container was removed by someone else while the job ran (`docker rm`, a prune job?), so how the "
+                 "The container was removed by someone else while the job ran (`docker rm`, a prune job?), "
+                 "so how the "
                  "command ended is not known.");
     else if (e->inspected)
         decide_without_end(e, &v);
     else
-        conclude(&v, REASON_INTERNAL, "How the command ended is not known: there is neither a container nor a record.");
+        conclude(&v, REASON_INTERNAL,
+                 "How the command ended is not known: there is neither a container nor a record.");
     *ret_verdict = v;
 }

@@ -1,9 +1,9 @@
 /*
  * verdict - how an attempt ended, decided from all that is known about it. Pure.
  *
- * Three witnesses: berth-init's END record (the true wait status and the kernel's counters), the engine's inspect,
- * and what the runner itself did. Exit status 137 alone says nothing: a kill by signal 9 and a lack of memory rest on
- * what init saw and on the counters. contract.md, "Status and reason".
+ * Three witnesses: berth-init's END record (the true wait status and the kernel's counters), the engine's
+ * inspect, and what the runner itself did. Exit status 137 alone says nothing: a kill by signal 9 and a lack
+ * of memory rest on what init saw and on the counters. contract.md, "Status and reason".
  */
 #ifndef BERTH_RUNNER_VERDICT_H
 #define BERTH_RUNNER_VERDICT_H
@@ -42,8 +42,8 @@ struct evidence {
     char engine_error[256]; /* "" when there is none */
 };
 
-/* Which reason an answer >= 400 of the engine to "create" or "start" is. It says 500 also where the job is at fault, so
- * its words are looked at: REASON_SPEC_REFUSED, or REASON_INTERNAL where a repeat may help. */
+/* Which reason an answer >= 400 of the engine to "create" or "start" is. It says 500 also where the job is at
+ * fault, so its words are looked at: REASON_SPEC_REFUSED, or REASON_INTERNAL where a repeat may help. */
 enum reason verdict_refusal(int http_status, const char *text);
 
 void verdict_decide(const struct evidence *evidence, struct verdict *ret_verdict);

@@ -18,10 +18,11 @@ TestSuite(attempt, .init = rig_begin, .fini = rig_end, .timeout = 120);
 static struct err err;
 #define OK(call) cr_assert((call) >= 0, "%s: %s", #call, err.text)
 
-static const char sleeper[] = "{\"env\":{\"SECRET\":\"geheim-env\"},\"input\":\"geheim-input\",\"script\":"
-                              "\"trap \\\"echo bye; exit 0\\\" TERM; echo begun; : geheim-arg; sleep 600 & wait\","
-                              "\"limits\":{\"cpus\":0.5,\"memory\":\"48m\",\"pids\":40,\"shm\":\"8m\",\"nofile\":128,"
-                              "\"tmpfs\":{\"/t\":\"1m\"}},\"hardening\":{\"read_only\":true}}";
+static const char sleeper[] =
+    "{\"env\":{\"SECRET\":\"geheim-env\"},\"input\":\"geheim-input\",\"script\":"
+    "\"trap \\\"echo bye; exit 0\\\" TERM; echo begun; : geheim-arg; sleep 600 & wait\","
+    "\"limits\":{\"cpus\":0.5,\"memory\":\"48m\",\"pids\":40,\"shm\":\"8m\",\"nofile\":128,"
+    "\"tmpfs\":{\"/t\":\"1m\"}},\"hardening\":{\"read_only\":true}}";
 
 static void start_and_await(const char *job) {
     rig_attempt(job);
@@ -35,7 +36,8 @@ static void expect_end(enum reason reason) {
     cr_expect_eq(rig_wait(), CHILD_EXIT_DONE);
     struct journal journal = rig_journal();
     cr_expect(journal_has(&journal, JOURNAL_CLEANED));
-    cr_expect_eq(journal.verdict.reason, reason, "%s: %s", reason_name(journal.verdict.reason), journal.verdict.message);
+    cr_expect_eq(journal.verdict.reason, reason, "%s: %s", reason_name(journal.verdict.reason),
+                 journal.verdict.message);
 }
 
 static void expect_output(const char *text) {
@@ -61,8 +63,9 @@ Test(attempt, canceled_by_force) {
 }
 
 Test(attempt, forced_within_its_grace) {
-    start_and_await("{\"script\":\"trap \\\"echo deaf\\\" TERM; echo begun; while :; do sleep 600 & wait; done\","
-                    "\"stop\":{\"grace\":\"1h\"}}");
+    start_and_await(
+        "{\"script\":\"trap \\\"echo deaf\\\" TERM; echo begun; while :; do sleep 600 & wait; done\","
+        "\"stop\":{\"grace\":\"10m\"}}");
     rig_cancel(false);
     rig_await_output("deaf\n");
     rig_cancel(true);
@@ -79,7 +82,8 @@ Test(attempt, canceled_before_it_began) {
 }
 
 Test(attempt, its_own_stop_signal) {
-    start_and_await("{\"stop\":{\"signal\":\"SIGUSR1\"},\"script\":\"trap \\\"echo usr; exit 0\\\" USR1; echo begun; sleep 600 & wait\"}");
+    start_and_await("{\"stop\":{\"signal\":\"SIGUSR1\"},\"script\":\"trap \\\"echo usr; exit 0\\\" USR1; "
+                    "echo begun; sleep 600 & wait\"}");
     rig_cancel(false);
     expect_end(REASON_REQUESTED);
     expect_output("begun\nusr\n");
@@ -91,10 +95,10 @@ static const json_t *dig(const json_t *doc, const char *a, const char *b) {
 }
 
 static const char *text_of(const json_t *value) {
-    static char *text;
-    free(text);
-    text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
-    return text ? text : "";
+    static char text[64 * 1024];
+    size_t len = json_dumpb(value, text, sizeof text - 1, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
+    text[len < sizeof text ? len : 0] = '\0';
+    return text;
 }
 
 static void expect_host(const json_t *doc, const char *key, const char *json) {
@@ -131,15 +135,16 @@ Test(attempt, what_the_engine_was_told) {
     expect_end(REASON_REQUESTED);
 }
 
-/* The kernel's own words: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, NET_BIND_SERVICE are 0x4fb
- * without FSETID's neighbours, see capabilities(7). */
+/* The kernel's own words: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, NET_BIND_SERVICE are
+ * 0x4fb without FSETID's neighbours, see capabilities(7). */
 Test(attempt, capabilities) {
     static const struct {
         const char *job, *caps;
     } rows[] = {
         {"{\"script\":\"grep CapEff /proc/self/status; grep NoNewPrivs /proc/self/status\"}",
          "CapEff:\t00000000000004fb\nNoNewPrivs:\t1\n"},
-        {"{\"hardening\":{\"caps\":\"none\"},\"script\":\"grep CapEff /proc/self/status\"}", "CapEff:\t0000000000000000\n"},
+        {"{\"hardening\":{\"caps\":\"none\"},\"script\":\"grep CapEff /proc/self/status\"}",
+         "CapEff:\t0000000000000000\n"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         rig_attempt(rows[i].job);
@@ -183,10 +188,11 @@ Test(attempt, from_scratch) {
     OK(file_read(AT_FDCWD, "/bin/busybox", program.max, &program, &err));
     OK(tar_file_build(&archive, "app/", "app/busybox", program.data, program.len));
     const char *changes[] = {"ENTRYPOINT [\"/app/busybox\"]", "CMD [\"echo\", \"from scratch\"]", NULL};
-    OK(image_import(rig.engine, &rig.ctx, archive.data, archive.len, "runner-test-scratch", rig.cluster, changes,
-                    (struct engine_pairs){0}, &id, &err));
+    OK(image_import(rig.engine, &rig.ctx, archive.data, archive.len, "runner-test-scratch", rig.cluster,
+                    changes, (struct engine_pairs){0}, &id, &err));
     char job[160];
-    snprintf(job, sizeof job, "{\"image\":\"runner-test-scratch:%s\",\"user\":\"12345\",\"hardening\":{\"read_only\":true}}",
+    snprintf(job, sizeof job,
+             "{\"image\":\"runner-test-scratch:%s\",\"user\":\"12345\",\"hardening\":{\"read_only\":true}}",
              rig.cluster);
     rig_attempt(job);
     struct verdict verdict = rig_finish();
@@ -207,7 +213,8 @@ Test(attempt, a_stranger_has_the_name) {
     char id[ENGINE_ID_MAX];
     rig_attempt(sleeper);
     const char *const cmd[] = {"true", NULL};
-    struct container_spec stranger = {.name = rig.container, .image = rig_image(), .cmd = cmd, .network_mode = "none"};
+    struct container_spec stranger = {
+        .name = rig.container, .image = rig_image(), .cmd = cmd, .network_mode = "none"};
     OK(container_create(rig.engine, &rig.ctx, &stranger, id, &err));
     struct verdict verdict = rig_finish();
     cr_expect_eq(verdict.reason, REASON_INTERNAL, "%s", verdict.message);

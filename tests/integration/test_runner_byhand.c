@@ -21,23 +21,30 @@ static const struct {
     {"not executable", "\"command\":[\"/etc/passwd\"]", 126, "", "failed/command_not_executable"},
     {"input", "\"input\":{\"a\":[1,2]},\"command\":[\"cat\"]", 0, "{\"a\":[1,2]}\n", ""},
     {"no input is empty input", "\"command\":[\"cat\"]", 0, "", ""},
-    {"variables", "\"env\":{\"A\":\"b\"},\"name\":\"n\",\"script\":\"echo $A $CI $BERTH $BERTH_JOB_NAME $BERTH_ATTEMPT\"", 0,
-     "b true 1 n 1\n", ""},
+    {"variables",
+     "\"env\":{\"A\":\"b\"},\"name\":\"n\",\"script\":\"echo $A $CI $BERTH $BERTH_JOB_NAME $BERTH_ATTEMPT\"",
+     0, "b true 1 n 1\n", ""},
     {"a user without a name", "\"user\":\"12345\",\"command\":[\"id\",\"-u\"]", 0, "12345\n", ""},
     {"a user that is not there", "\"user\":\"nosuch\",\"command\":[\"id\"]", 125, "", "errored/spec_refused"},
     {"directory", "\"workdir\":\"/etc\",\"command\":[\"pwd\"]", 0, "/etc\n", ""},
-    {"read-only root", "\"hardening\":{\"read_only\":true},\"script\":\"touch /x 2>/dev/null || echo no\"", 0, "no\n", ""},
-    {"tmpfs on it", "\"hardening\":{\"read_only\":true},\"limits\":{\"tmpfs\":{\"/t\":\"1m\"}},\"script\":\"touch /t/x; echo yes\"",
+    {"read-only root", "\"hardening\":{\"read_only\":true},\"script\":\"touch /x 2>/dev/null || echo no\"", 0,
+     "no\n", ""},
+    {"tmpfs on it",
+     "\"hardening\":{\"read_only\":true},\"limits\":{\"tmpfs\":{\"/t\":\"1m\"}},\"script\":\"touch /t/x; "
+     "echo yes\"",
      0, "yes\n", ""},
     {"out of memory", "\"limits\":{\"memory\":\"16m\"},\"script\":\"tail /dev/zero\"", 137, "", "failed/oom"},
     {"deadline, with last words",
-     "\"deadlines\":{\"run\":\"1s\"},\"stop\":{\"grace\":\"5s\"},\"script\":\"trap \\\"echo bye; exit 0\\\" TERM; sleep 600 & wait\"",
+     "\"deadlines\":{\"run\":\"1s\"},\"stop\":{\"grace\":\"5s\"},\"script\":\"trap \\\"echo bye; exit 0\\\" "
+     "TERM; sleep 600 & wait\"",
      124, "bye\n", "timed_out/run_deadline"},
     {"deadline, deaf to TERM",
-     "\"deadlines\":{\"run\":\"1s\"},\"stop\":{\"grace\":\"1s\"},\"script\":\"trap \\\"\\\" TERM; sleep 600\"", 124, "",
-     "had to be killed"},
+     "\"deadlines\":{\"run\":\"1s\"},\"stop\":{\"grace\":\"1s\"},\"script\":\"trap \\\"\\\" TERM; sleep "
+     "600\"",
+     124, "", "had to be killed"},
     {"the way out", "\"network\":\"egress\",\"script\":\"ls /sys/class/net | grep -c eth0\"", 0, "1\n", ""},
-    {"no way out", "\"network\":\"none\",\"script\":\"ls /sys/class/net | grep -c eth0 || true\"", 0, "0\n", ""},
+    {"no way out", "\"network\":\"none\",\"script\":\"ls /sys/class/net | grep -c eth0 || true\"", 0, "0\n",
+     ""},
 };
 
 Test(byhand, jobs) {
@@ -45,11 +52,13 @@ Test(byhand, jobs) {
         AUTO_BUF struct buf out = BUF(RIG_OUTPUT_MAX);
         AUTO_BUF struct buf errors = BUF(RIG_OUTPUT_MAX);
         char command[1024];
-        snprintf(command, sizeof command, "printf '%%s' '{\"image\":\"'$IMAGE'\",%s}' | $RUNNER --job - 2>%s/stderr",
-                 rows[i].job, rig.state);
+        snprintf(command, sizeof command,
+                 "printf '%%s' '{\"image\":\"'$IMAGE'\",%s}' | $RUNNER --job - 2>%s/stderr", rows[i].job,
+                 rig.state);
         int status = rig_shell(command, &out);
         rig_shell("cat ${RUNNER##* }/stderr", &errors);
-        cr_expect_eq(status, rows[i].status, "%s: exit status %d: %s", rows[i].what, status, buf_str(&errors));
+        cr_expect_eq(status, rows[i].status, "%s: exit status %d: %s", rows[i].what, status,
+                     buf_str(&errors));
         cr_expect_str_eq(buf_str(&out), rows[i].out, "%s: %s", rows[i].what, buf_str(&out));
         cr_expect(rows[i].err[0] ? strstr(buf_str(&errors), rows[i].err) != NULL : errors.len == 0, "%s: %s",
                   rows[i].what, buf_str(&errors));
@@ -64,20 +73,23 @@ Test(byhand, faults_of_the_spec_are_told_with_pointers) {
     int status = rig_shell("echo '{\"bogus\":1,\"limits\":{\"pids\":\"x\"}}' | $RUNNER --job - 2>&1", &out);
     cr_expect_eq(status, 2);
     cr_expect(strstr(buf_str(&out), "/bogus: ") && strstr(buf_str(&out), "/limits/pids: ") &&
-                  strstr(buf_str(&out), "/image: "), "%s", buf_str(&out));
+                  strstr(buf_str(&out), "/image: "),
+              "%s", buf_str(&out));
 }
 
 Test(byhand, an_engine_that_is_not_there) {
     AUTO_BUF struct buf out = BUF(RIG_OUTPUT_MAX);
-    int status = rig_shell("echo '{\"image\":\"x\"}' > ${RUNNER##* }/j; DOCKER_HOST=nonsense $RUNNER --job ${RUNNER##* }/j 2>&1",
-                           &out);
+    int status = rig_shell(
+        "echo '{\"image\":\"x\"}' > ${RUNNER##* }/j; DOCKER_HOST=nonsense $RUNNER --job ${RUNNER##* }/j 2>&1",
+        &out);
     cr_expect_eq(status, 2);
     cr_expect(strstr(buf_str(&out), "DOCKER_HOST"), "%s", buf_str(&out));
 }
 
 Test(byhand, interrupted) {
     AUTO_BUF struct buf out = BUF(RIG_OUTPUT_MAX);
-    int status = rig_shell("printf '%s' '{\"image\":\"'$IMAGE'\",\"network\":\"none\",\"script\":\"trap \\\"echo bye; exit 0\\\" "
+    int status = rig_shell("printf '%s' '{\"image\":\"'$IMAGE'\",\"network\":\"none\",\"script\":\"trap "
+                           "\\\"echo bye; exit 0\\\" "
                            "TERM; echo begun; sleep 600 & wait\"}' > ${RUNNER##* }/j; "
                            "mkfifo ${RUNNER##* }/f; $RUNNER --job ${RUNNER##* }/j > ${RUNNER##* }/f 2>&1 & "
                            "{ read line; echo $line; kill -INT $!; cat; } < ${RUNNER##* }/f; wait $!",

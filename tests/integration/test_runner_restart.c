@@ -15,7 +15,8 @@ static struct err err;
 #define OK(call) cr_assert((call) >= 0, "%s: %s", #call, err.text)
 
 /* Ends when it is told to, so that a test decides what comes first. */
-static const char waits[] = "{\"script\":\"trap \\\"echo told; exit 7\\\" USR2; echo begun; sleep 600 & wait\"}";
+static const char waits[] =
+    "{\"script\":\"trap \\\"echo told; exit 7\\\" USR2; echo begun; sleep 600 & wait\"}";
 static const char brief[] = "{\"script\":\"echo begun; exit 7\"}";
 
 static void expect_whole(enum reason reason, const char *text) {
@@ -41,7 +42,8 @@ static void tell_job(void) {
 
 /* The journal of a runner that died after having done a step but before writing it down, for every step. */
 Test(restart, each_step_done_but_not_written) {
-    static const enum journal_step steps[] = {JOURNAL_PULLED, JOURNAL_STARTED, JOURNAL_EXITED, JOURNAL_VERDICT};
+    static const enum journal_step steps[] = {JOURNAL_PULLED, JOURNAL_STARTED, JOURNAL_EXITED,
+                                              JOURNAL_VERDICT};
     for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
         start(brief);
         rig_await(steps[i]);
@@ -142,8 +144,10 @@ Test(restart, end_of_file_leaves_everything) {
 
 /* The deadline began with the start, not with the second runner. */
 Test(restart, deadline_survives) {
-    start("{\"script\":\"echo begun; sleep 600\",\"deadlines\":{\"run\":\"2s\"},\"stop\":{\"grace\":\"0s\"}}");
+    start(
+        "{\"script\":\"echo begun; sleep 600\",\"deadlines\":{\"run\":\"2s\"},\"stop\":{\"grace\":\"0s\"}}");
     rig_await_output("begun\n");
+    rig_await(JOURNAL_STARTED);
     struct journal journal = rig_journal();
     rig_kill();
     struct ctx over = ctx_root(NULL);

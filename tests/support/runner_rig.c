@@ -57,6 +57,9 @@ static int remove_leftovers(void) {
     const struct engine_pair label = {LABEL_CLUSTER, rig.cluster};
     OK(container_list(rig.engine, &rig.ctx, (struct engine_pairs){&label, 1}, true, &list, &err));
     for (size_t i = 0; i < list.count; i++)
+        fprintf(stderr, "left: %s (%s), state directory %s\n", list.items[i].name, list.items[i].state,
+                rig.state);
+    for (size_t i = 0; i < list.count; i++)
         container_remove(rig.engine, &rig.ctx, list.items[i].id, true, true, NULL);
     OK(network_list(rig.engine, &rig.ctx, (struct engine_pairs){&label, 1}, &networks, &err));
     for (size_t i = 0; i < networks.count; i++)
@@ -70,7 +73,8 @@ void rig_end(void) {
     if (rig.fd >= 0)
         close(rig.fd);
     int left = remove_leftovers();
-    OK(dir_remove_tree(AT_FDCWD, rig.state, &err));
+    if (!left)
+        OK(dir_remove_tree(AT_FDCWD, rig.state, &err));
     close(rig.attempts_fd);
     engine_close(rig.engine);
     cr_assert_eq(left, 0, "%d containers are left", left);
@@ -134,7 +138,7 @@ static void send_config(const char *docker_host) {
     struct control config = {.type = CONTROL_CONFIG, .instance = (char *)"rig", .cluster = rig.cluster};
     const char *host = docker_host ? docker_host : getenv("DOCKER_HOST");
     config.settings =
-        json_pack("{s:s, s:s*, s:s}", "state_dir", rig.state, "docker_host", host, "log_level", "error");
+        json_pack("{s:s, s:s*, s:s}", "state_dir", rig.state, "docker_host", host, "log_level", "warn");
     OK(control_send(rig.fd, &config, &err));
     json_decref(config.settings);
 }
@@ -282,8 +286,8 @@ struct verdict rig_finish(void) {
 }
 
 int rig_shell(const char *command, struct buf *out) {
-    AUTO_FREE char *line = mem_printf("RUNNER='%s --state-dir %s'; IMAGE='%s'; %s", BERTH_RUNNER_PATH, rig.state,
-                                      rig_image(), command);
+    AUTO_FREE char *line = mem_printf("RUNNER='%s --state-dir %s'; IMAGE='%s'; %s", BERTH_RUNNER_PATH,
+                                      rig.state, rig_image(), command);
     FILE *pipe = popen(line, "re");
     char bytes[4096];
     for (size_t got; (got = fread(bytes, 1, sizeof bytes, pipe)) > 0;)

@@ -1,6 +1,7 @@
 /*
- * runner_rig - a parent for berth-runner: makes attempts in a state directory of its own, starts runners on them,
- * gives orders on their descriptor 3, kills them, and looks at what they left. For integration tests on a real engine.
+ * runner_rig - a parent for berth-runner: makes attempts in a state directory of its own, starts runners on
+ * them, gives orders on their descriptor 3, kills them, and looks at what they left. For integration tests on
+ * a real engine.
  */
 #ifndef BERTH_TESTS_RUNNER_RIG_H
 #define BERTH_TESTS_RUNNER_RIG_H
@@ -35,7 +36,8 @@ void rig_begin(void);
 void rig_end(void); /* also checks that nothing is left on the engine */
 
 const char *rig_image(void);
-/* Makes an attempt from JSON; "IMAGE" in it becomes rig_image(), and network is none unless it says something. */
+/* Makes an attempt from JSON; "IMAGE" in it becomes rig_image(), and network is none unless it says
+ * something. */
 void rig_attempt(const char *job_json);
 /* Starts a runner as berthd would and sends it `config`. */
 void rig_start(void);
@@ -52,7 +54,8 @@ void rig_await(enum journal_step step);
 void rig_await_output(const char *text);
 /* Cuts the journal so that this step and all behind it never stood there. */
 void rig_forget_from(enum journal_step step);
-/* What the job wrote to this stream (enum spool_stream). *ret_starts: how often init has started the command. */
+/* What the job wrote to this stream (enum spool_stream). *ret_starts: how often init has started the command.
+ */
 void rig_output(int stream, struct buf *out, int *ret_starts);
 /* Starts a runner and waits until it has done all; the verdict. */
 struct verdict rig_finish(void);

@@ -50,7 +50,8 @@ static const struct {
 static void check(size_t i) {
     CLEANUP(list_done) struct list e = list_of(rows[i].job_entrypoint);
     CLEANUP(list_done) struct list c = list_of(rows[i].job_command);
-    AUTO_JSON json_t *image_entrypoint = rows[i].image_entrypoint ? json_loads(rows[i].image_entrypoint, 0, NULL) : NULL;
+    AUTO_JSON json_t *image_entrypoint =
+        rows[i].image_entrypoint ? json_loads(rows[i].image_entrypoint, 0, NULL) : NULL;
     AUTO_JSON json_t *image_cmd = rows[i].image_cmd ? json_loads(rows[i].image_cmd, 0, NULL) : NULL;
     struct spec spec = {.image = (char *)"img:1",
                         .entrypoint = e.list,
@@ -61,7 +62,8 @@ static void check(size_t i) {
     struct err err = {0};
     int got = argv_resolve(&spec, image_entrypoint, image_cmd, &argv, &err);
     if (!rows[i].result) {
-        cr_expect(got < 0 && err.kind == ERR_INVALID && strstr(err.text, "img:1"), "row %zu: %s", i, err.text);
+        cr_expect(got < 0 && err.kind == ERR_INVALID && strstr(err.text, "img:1"), "row %zu: %s", i,
+                  err.text);
         return;
     }
     char text[128] = "";

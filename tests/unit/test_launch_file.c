@@ -49,9 +49,15 @@ Test(launch_file, init_reads_what_was_meant) {
         cr_expect_str_eq(launch.argv[i], words[i]);
     cr_expect_null(launch.argv[3]);
     cr_expect(launch.has_input);
-    static const char *const wanted[] = {"A=b", "EMPTY=", "LINES=one\ntwo=\xff", "CI=true", "BERTH=1",
-                                         "BERTH_JOB_ID=01a20152-242b-77c6-95d0-8d67febd42f0", "BERTH_JOB_NAME=tests",
-                                         "BERTH_ATTEMPT=2", "BERTH_DEADLINE=2025-11-22T01:02:03.000000Z"};
+    static const char *const wanted[] = {"A=b",
+                                         "EMPTY=",
+                                         "LINES=one\ntwo=\xff",
+                                         "CI=true",
+                                         "BERTH=1",
+                                         "BERTH_JOB_ID=01a20152-242b-77c6-95d0-8d67febd42f0",
+                                         "BERTH_JOB_NAME=tests",
+                                         "BERTH_ATTEMPT=2",
+                                         "BERTH_DEADLINE=2025-11-22T01:02:03.000000Z"};
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
         cr_expect(has(launch.env, wanted[i]), "%s", wanted[i]);
     cr_expect_not(has(launch.env, "BERTH_ATTEMPT=99"));

@@ -26,7 +26,8 @@ static void check(size_t len) {
     unlink(path);
     char count[32];
     snprintf(count, sizeof count, "\n%zu\n", len);
-    cr_expect(got && strstr(text, "-rwxr-xr-x") && strstr(text, "drwxr-xr-x") && strstr(text, "probe/init"), "%s", text);
+    cr_expect(got && strstr(text, "-rwxr-xr-x") && strstr(text, "drwxr-xr-x") && strstr(text, "probe/init"),
+              "%s", text);
     cr_expect(strstr(text, count), "%zu bytes: %s", len, text);
     free(content);
 }
