@@ -1,0 +1,474 @@
+#include "orchestrator/gateway/http.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "orchestrator/gateway/problem.h"
+#include "orchestrator/gateway/opening.h"
+#include "orchestrator/gateway/viewer.h"
+#include "orchestrator/gateway/wait.h"
+
+static TAILQ_HEAD(, request) requests = TAILQ_HEAD_INITIALIZER(requests);
+
+static const char *const method_words[] = {
+    [LWSHUMETH_GET] = "GET", [LWSHUMETH_POST] = "POST",     [LWSHUMETH_OPTIONS] = "OPTIONS",
+    [LWSHUMETH_PUT] = "PUT", [LWSHUMETH_PATCH] = "PATCH",   [LWSHUMETH_DELETE] = "DELETE",
+    [LWSHUMETH_HEAD] = "HEAD",
+};
+
+static enum route_method route_method(int lws_method) {
+    switch (lws_method) {
+    case LWSHUMETH_GET:
+    case LWSHUMETH_HEAD:
+        return ROUTE_GET;
+    case LWSHUMETH_POST:
+        return ROUTE_POST;
+    case LWSHUMETH_PUT:
+        return ROUTE_PUT;
+    case LWSHUMETH_PATCH:
+        return ROUTE_PATCH;
+    case LWSHUMETH_DELETE:
+        return ROUTE_DELETE;
+    default:
+        return ROUTE_OPTIONS;
+    }
+}
+
+bool http_header(struct lws *wsi, enum lws_token_indexes token, char *out, size_t max) {
+    out[0] = '\0';
+    if (lws_hdr_total_length(wsi, token) <= 0)
+        return true;
+    int n = lws_hdr_copy(wsi, out, (int)max, token);
+    if (n < 0)
+        out[0] = '\0';
+    return n >= 0;
+}
+
+/* A header that libwebsockets does not know; name in lower case, with its colon. */
+static bool custom_header(struct lws *wsi, const char *name, char *out, size_t max) {
+    out[0] = '\0';
+    if (lws_hdr_custom_length(wsi, name, (int)strlen(name)) <= 0)
+        return true;
+    int n = lws_hdr_custom_copy(wsi, out, (int)max, name, (int)strlen(name));
+    if (n < 0)
+        out[0] = '\0';
+    return n >= 0;
+}
+
+int http_query(struct lws *wsi, struct query *query, struct err *err) {
+    char text[QUERY_ARG_MAX + 2];
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_URI_ARGS) <= 0)
+        return 0;
+    for (int i = 0; i <= QUERY_ARGS_MAX; i++) {
+        int len = lws_hdr_fragment_length(wsi, WSI_TOKEN_HTTP_URI_ARGS, i);
+        int n = lws_hdr_copy_fragment(wsi, text, sizeof text, WSI_TOKEN_HTTP_URI_ARGS, i);
+        if (n < 0 && len > QUERY_ARG_MAX)
+            return err_set(err, ERR_LIMIT, 0, "a query parameter is longer than %d bytes", QUERY_ARG_MAX);
+        if (n < 0)
+            break;
+        if (query_add(query, text, (size_t)n, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void take_request_id(struct request *request) {
+    if (!custom_header(request->wsi, "x-request-id:", request->request_id, sizeof request->request_id) ||
+        !query_request_id_ok(request->request_id))
+        id_new_v7(request->request_id);
+}
+
+/* How long the body will be. False: answered already. */
+static bool take_length(struct request *request, int lws_method) {
+    char text[32], coding[64];
+    bool with_body = lws_method == LWSHUMETH_POST || lws_method == LWSHUMETH_PUT || lws_method == LWSHUMETH_PATCH;
+    bool told = lws_hdr_total_length(request->wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0;
+    if (!http_header(request->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING, coding, sizeof coding) || *coding) {
+        request->close = true; /* libwebsockets 4.1 would take the chunks for the body itself */
+        http_problem(request, 411, "a chunked body is not taken; send Content-Length");
+        return false;
+    }
+    if (!told) {
+        request->close = with_body; /* … and waits for a body that does not come (RFC 9112, section 6.3: it is empty) */
+        request->body_expected = 0;
+        return true;
+    }
+    if (!http_header(request->wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, text, sizeof text) || !*text || strlen(text) > 15 ||
+        text[strspn(text, "0123456789")]) {
+        request->close = true;
+        http_problem(request, 400, "Content-Length is not a number of bytes");
+        return false;
+    }
+    request->body_expected = strtoll(text, NULL, 10);
+    request->close |= request->body_expected > HTTP_DISCARD_MAX || (request->body_expected > 0 && !with_body);
+    return true;
+}
+
+static bool authorized(struct request *request) {
+    char header[AUTH_TOKEN_MAX + 16];
+    size_t len = 0;
+    const char *token = http_header(request->wsi, WSI_TOKEN_HTTP_AUTHORIZATION, header, sizeof header)
+                            ? auth_bearer(header, &len)
+                            : NULL;
+    bool ok = request->route->open || auth_token_ok(&request->gateway->auth, token, len);
+    if (!ok) {
+        http_add_header(request, "WWW-Authenticate", "Bearer realm=\"berth\"%s",
+                        *header ? ", error=\"invalid_token\"" : "");
+        http_problem(request, 401,
+                     *header ? "the token is not known here"
+                             : "a token is needed: send \"Authorization: Bearer <token>\" (BERTH_TOKEN of the client)");
+    }
+    sodium_memzero(header, sizeof header);
+    return ok;
+}
+
+static bool content_type_is_json(const char *type) {
+    size_t len = strcspn(type, "; ");
+    return len == strlen("application/json") && strncasecmp(type, "application/json", len) == 0;
+}
+
+/* False: answered already. */
+static bool find_route(struct request *request) {
+    unsigned allow;
+    request->route = route_find(routes, request->method, request->path, request->id, &allow);
+    if (request->route)
+        return true;
+    if (allow) {
+        char text[64];
+        http_add_header(request, "Allow", "%s", route_allow_text(allow, text));
+        http_problem(request, 405, "%s takes only %s", request->path, text);
+        return false;
+    }
+    http_problem(request, 404, "there is nothing at %s", request->path);
+    return false;
+}
+
+static void dispatch(struct request *request) {
+    request->dispatched = true;
+    request->timer = sd_event_source_disable_unref(request->timer);
+    /* A client that goes away, or sends its next request early, is looked at when this one is answered. */
+    lws_rx_flow_control(request->wsi, 0);
+    lws_set_timeout(request->wsi, NO_PENDING_TIMEOUT, 0);
+    request->route->handler(request);
+}
+
+static int on_body_late(sd_event_source *source, uint64_t us, void *arg) {
+    struct request *request = arg;
+    (void)source, (void)us;
+    if (request->status)
+        return 0;
+    request->close = true;
+    http_problem(request, 408, "the body did not come within %d s", GATEWAY_BODY_S);
+    return 0;
+}
+
+/* libwebsockets' own time-out begins anew with every byte. */
+static void await_body(struct request *request) {
+    sd_event_add_time_relative(request->gateway->loop, &request->timer, CLOCK_BOOTTIME, GATEWAY_BODY_S * US_PER_S, 0,
+                               on_body_late, request);
+}
+
+static void take_headers(struct request *request) {
+    struct lws *wsi = request->wsi;
+    char version[16], connection[128];
+    http_header(wsi, WSI_TOKEN_HTTP, version, sizeof version);
+    http_header(wsi, WSI_TOKEN_CONNECTION, connection, sizeof connection);
+    http_header(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE, request->content_type, sizeof request->content_type);
+    http_header(wsi, WSI_TOKEN_HTTP_ACCEPT, request->accept, sizeof request->accept);
+    http_header(wsi, WSI_TOKEN_HTTP_RANGE, request->range, sizeof request->range);
+    custom_header(wsi, "last-event-id:", request->event_id, sizeof request->event_id);
+    request->http10 = strcmp(version, "HTTP/1.1") != 0;
+    request->close = request->http10 || strcasecmp(connection, "close") == 0;
+}
+
+int http_begin(struct gateway *gateway, struct lws *wsi, const char *path, size_t path_len, struct request **ret) {
+    char *uri = NULL;
+    int uri_len = 0, lws_method = lws_http_get_uri_and_method(wsi, &uri, &uri_len);
+    if (lws_method < 0 || (size_t)lws_method >= ARRAY_LEN(method_words) || !method_words[lws_method])
+        return -1;
+    struct request *request = mem_alloc(sizeof *request);
+    *ret = request;
+    *request = (struct request){.gateway = gateway,
+                                .wsi = wsi,
+                                .method = route_method(lws_method),
+                                .head = lws_method == LWSHUMETH_HEAD,
+                                .body = BUF(HTTP_BODY_MAX),
+                                .extra = BUF(HTTP_EXTRA_MAX),
+                                .out = BUF(HTTP_RESPONSE_MAX),
+                                .begun_ns = clock_boot_ns()};
+    TAILQ_INSERT_TAIL(&requests, request, link);
+    take_headers(request);
+    take_request_id(request);
+    snprintf(request->path, sizeof request->path, "%.*s", (int)path_len, path);
+    struct err err;
+    if (!take_length(request, lws_method))
+        return 0;
+    if (path_len >= HTTP_PATH_MAX) {
+        http_problem(request, 404, "there is nothing at so long a path");
+        return 0;
+    }
+    if (!find_route(request) || !authorized(request))
+        return 0;
+    if (http_query(wsi, &request->query, &err) < 0) {
+        http_problem(request, 400, "%s", err.text);
+        return 0;
+    }
+    if (!custom_header(wsi, "idempotency-key:", request->key, sizeof request->key)) {
+        http_problem(request, 400, "Idempotency-Key is longer than %d bytes", HTTP_KEY_MAX);
+        return 0;
+    }
+    if (request->body_expected > (int64_t)request->route->body_max && request->route->body_max > 0) {
+        http_problem(request, 413, "the body is larger than %zu bytes", request->route->body_max);
+        return 0;
+    }
+    bool takes_body = request->route->body_max > 0 && request->body_expected > 0;
+    if (takes_body && !content_type_is_json(request->content_type)) {
+        http_add_header(request, "Accept-Post", "application/json");
+        http_problem(request, 415, "the body has to be application/json");
+        return 0;
+    }
+    if (takes_body)
+        await_body(request);
+    else
+        dispatch(request);
+    return 0;
+}
+
+int http_body(struct request *request, const void *bytes, size_t len) {
+    if (request->status || request->dispatched || len == 0)
+        return 0; /* answered already, or a body nobody asked for */
+    if (buf_add(&request->body, bytes, len) < 0)
+        http_problem(request, 413, "the body is larger than %zu bytes", request->route->body_max);
+    return 0;
+}
+
+void http_body_done(struct request *request) {
+    if (!request->status && !request->dispatched)
+        dispatch(request);
+}
+
+void http_free(struct request *request) {
+    if (!request)
+        return;
+    if (request->ticket > 0)
+        db_async_forget(request->gateway->db, request->ticket);
+    viewer_free(request->viewer);
+    opening_cancel(request->opening);
+    wait_done(request);
+    TAILQ_REMOVE(&requests, request, link);
+    query_done(&request->query);
+    buf_done(&request->body);
+    buf_done(&request->extra);
+    buf_done(&request->out);
+    free(request->state);
+    free(request);
+}
+
+static const char *method_word(const struct request *request) {
+    static const struct {
+        enum route_method method;
+        const char *word;
+    } words[] = {
+        {ROUTE_GET, "GET"},     {ROUTE_POST, "POST"},     {ROUTE_PUT, "PUT"},
+        {ROUTE_PATCH, "PATCH"}, {ROUTE_DELETE, "DELETE"}, {ROUTE_OPTIONS, "OPTIONS"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (words[i].method == request->method)
+            return request->head ? "HEAD" : words[i].word;
+    return "?";
+}
+
+static void log_request(const struct request *request) {
+    bool quiet = request->route && request->route->quiet && request->status < 400;
+    log_write(quiet ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "request",
+              LOG_FIELDS_(LS("method", method_word(request)), LS("path", request->path), LI("status", request->status),
+                          LI("ms", (clock_boot_ns() - request->begun_ns) / NS_PER_MS),
+                          LS("request", request->request_id)));
+}
+
+/* Everything is out. 0: the connection is free for the next request; -1: it ends. */
+static int finish(struct request *request) {
+    if (lws_partial_buffered(request->wsi)) {
+        lws_callback_on_writable(request->wsi);
+        return 1;
+    }
+    log_request(request);
+    return request->close ? -1 : 0;
+}
+
+static int write_out(struct request *request) {
+    size_t n = request->out.len - request->out_pos;
+    if (n > HTTP_WRITE_MAX)
+        n = HTTP_WRITE_MAX;
+    if (lws_write(request->wsi, (unsigned char *)request->out.data + request->out_pos, n, LWS_WRITE_HTTP) < 0)
+        return -1;
+    request->out_pos += n;
+    lws_set_timeout(request->wsi, PENDING_TIMEOUT_HTTP_CONTENT, GATEWAY_WRITE_S);
+    lws_callback_on_writable(request->wsi);
+    return 1;
+}
+
+/* Room for libwebsockets in front, as it wants it. */
+static void out_restart(struct request *request) {
+    static const char room[LWS_PRE];
+    buf_clear(&request->out);
+    buf_add(&request->out, room, sizeof room);
+    request->out_pos = sizeof room;
+}
+
+/* The next piece of a stream into `out`. False: there is none now. */
+static bool stream_fill(struct request *request) {
+    enum { SIZE_LINE = 10 }; /* "%08x\r\n" */
+    out_restart(request);
+    size_t at = request->out.len;
+    if (request->chunked)
+        buf_add(&request->out, "00000000\r\n", SIZE_LINE);
+    size_t start = request->out.len;
+    enum viewer_state state = viewer_fill(request->viewer, &request->out, HTTP_WRITE_MAX);
+    size_t n = request->out.len - start;
+    if (request->chunked && n > 0) {
+        char line[SIZE_LINE + 1];
+        snprintf(line, sizeof line, "%08x\r\n", (unsigned)n);
+        memcpy(request->out.data + at, line, SIZE_LINE);
+        buf_adds(&request->out, "\r\n");
+    } else if (n == 0) {
+        out_restart(request);
+    }
+    if (state == VIEWER_END || state == VIEWER_LOST) {
+        request->stream_ended = true;
+        request->close |= state == VIEWER_LOST;
+        if (request->chunked && state == VIEWER_END)
+            buf_adds(&request->out, "0\r\n\r\n");
+    }
+    return request->out.len > request->out_pos;
+}
+
+int http_writable(struct request *request) {
+    if (!request->status)
+        return 1;
+    if (request->out_pos < request->out.len)
+        return write_out(request);
+    if (!request->streams || request->stream_ended)
+        return finish(request);
+    if (stream_fill(request))
+        return write_out(request);
+    if (request->stream_ended)
+        return finish(request);
+    lws_set_timeout(request->wsi, NO_PENDING_TIMEOUT, 0); /* idle until the viewer wakes it */
+    lws_rx_flow_control(request->wsi, 0);
+    return 1;
+}
+
+void http_stream_wake(struct request *request) {
+    lws_rx_flow_control(request->wsi, 1);
+    lws_set_timeout(request->wsi, PENDING_TIMEOUT_HTTP_CONTENT, GATEWAY_WRITE_S);
+    lws_callback_on_writable(request->wsi);
+}
+
+void http_add_header(struct request *request, const char *name, const char *fmt, ...) {
+    char value[HTTP_HEADER_VALUE_MAX];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(value, sizeof value, fmt, args);
+    va_end(args);
+    for (char *p = value; *p; p++)
+        if (iscntrl((unsigned char)*p))
+            *p = ' ';
+    buf_addf(&request->extra, "%s: %s\r\n", name, value);
+}
+
+/* length -1: chunked, or until the connection's end for HTTP/1.0. */
+static void begin_response(struct request *request, int status, const char *type, int64_t length) {
+    request->status = status;
+    request->chunked = length < 0 && !request->http10;
+    out_restart(request);
+    buf_addf(&request->out, "HTTP/1.1 %d %s\r\n", status, problem_title(status));
+    if (type)
+        buf_addf(&request->out, "Content-Type: %s\r\n", type);
+    if (length >= 0)
+        buf_addf(&request->out, "Content-Length: %lld\r\n", (long long)length);
+    else if (request->chunked)
+        buf_adds(&request->out, "Transfer-Encoding: chunked\r\n");
+    buf_addf(&request->out,
+             "X-Request-Id: %s\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n%s%s\r\n",
+             request->request_id, buf_str(&request->extra), request->close ? "Connection: close\r\n" : "");
+    http_stream_wake(request);
+}
+
+void http_respond(struct request *request, int status, const char *type, const char *body, size_t len) {
+    begin_response(request, status, len || status != 204 ? type : NULL, (int64_t)len);
+    if (!request->head)
+        buf_add(&request->out, body, len);
+}
+
+void http_respond_json(struct request *request, int status, json_t *doc) {
+    AUTO_FREE char *text = json_dumps(doc, JSON_COMPACT);
+    json_decref(doc);
+    if (!text) {
+        log_error("a response is not JSON", LS("path", request->path), LS("request", request->request_id));
+        static const char sorry[] = "{\"type\":\"about:blank\",\"title\":\"Internal Server Error\",\"status\":500}";
+        http_respond(request, 500, PROBLEM_CONTENT_TYPE, sorry, sizeof sorry - 1);
+        return;
+    }
+    http_respond(request, status, status >= 400 ? PROBLEM_CONTENT_TYPE : "application/json", text, strlen(text));
+}
+
+void http_problem(struct request *request, int status, const char *fmt, ...) {
+    char detail[HTTP_HEADER_VALUE_MAX + HTTP_PATH_MAX];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(detail, sizeof detail, fmt, args);
+    va_end(args);
+    http_respond_json(request, status, problem_make(status, detail, request->request_id, NULL));
+}
+
+void http_problem_faults(struct request *request, const struct spec_faults *faults) {
+    char detail[64];
+    size_t all = faults->count + faults->omitted;
+    snprintf(detail, sizeof detail, "the job has %zu fault%s", all, all == 1 ? "" : "s");
+    http_respond_json(request, 422, problem_make(422, detail, request->request_id, faults));
+}
+
+void http_problem_db(struct request *request, const struct err *err) {
+    if (err->kind == ERR_DB && (err->code == db_sqlstate("22P05") || err->code == db_sqlstate("22021"))) {
+        http_problem(request, 422, "a text holds a character that cannot be stored (U+0000)");
+        return;
+    }
+    if (err->kind == ERR_DB || err->kind == ERR_BUG || err->kind == ERR_INVALID) {
+        log_error("the database refused a statement", LS("path", request->path), LS("request", request->request_id),
+                  LERR(err));
+        http_problem(request, 500, "the database refused this; the log of the orchestrator says why, under this request id");
+        return;
+    }
+    http_add_header(request, "Retry-After", "2");
+    http_problem(request, 503, "the database cannot be reached; try again soon");
+}
+
+void http_stream_begin(struct request *request, int status, const char *type, int64_t length) {
+    begin_response(request, status, type, length);
+    request->streams = !request->head && length != 0;
+}
+
+static bool peer_gone(const struct request *request) {
+    char byte;
+    ssize_t n = recv(lws_get_socket_fd(request->wsi), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+void http_tick(void) {
+    struct request *request;
+    TAILQ_FOREACH(request, &requests, link)
+        if (request->dispatched && (!request->status || request->streams) && peer_gone(request))
+            lws_set_timeout(request->wsi, PENDING_TIMEOUT_HTTP_CONTENT, LWS_TO_KILL_ASYNC);
+}

@@ -1,0 +1,20 @@
+#include "orchestrator/gateway/routes.h"
+
+#include "orchestrator/gateway/handlers.h"
+
+enum { CANCEL_BODY_MAX = 4096 };
+
+const struct route routes[] = {
+    {ROUTE_POST, "/v1/jobs", jobs_create, HTTP_BODY_MAX, false, false},
+    {ROUTE_GET, "/v1/jobs", jobs_list, 0, false, false},
+    {ROUTE_GET, "/v1/jobs/{id}", jobs_get, 0, false, false},
+    {ROUTE_DELETE, "/v1/jobs/{id}", jobs_delete, 0, false, false},
+    {ROUTE_POST, "/v1/jobs/{id}/cancel", jobs_cancel, CANCEL_BODY_MAX, false, false},
+    {ROUTE_GET, "/v1/jobs/{id}/logs", logs_get, 0, false, false},
+    {ROUTE_GET, "/v1/jobs/{id}/stream", stream_get, 0, false, false},
+    {ROUTE_GET, "/healthz", health_process, 0, true, true},
+    {ROUTE_GET, "/health", health_process, 0, true, true},
+    {ROUTE_GET, "/health/db", health_database, 0, true, true},
+    {ROUTE_GET, "/readyz", health_ready, 0, true, true},
+    {0},
+};
