@@ -88,13 +88,11 @@ static void add_chunk(struct chunk_params *p, const struct ship_chunk *chunk) {
         add(p, DB_NULL);
 }
 
-#define SLOT_(o, r, b, s, g)                                                                                 \
-    "($" #o "::bigint, $" #r "::bigint, $" #b "::bytea, $" #s "::bytea, $" #g "::bigint)"
 #define INTO_CHUNKS_                                                                                         \
-    "insert into berth.log_chunks (attempt_id, created_on, log_offset, raw_offset, bytes, segments, "        \
-    "gap_bytes, "                                                                                            \
-    "gap_cause) select "
-#define OF_SLOT_ "c.o, c.r, c.b, c.s, c.g, case when c.g is not null then 'lost' end "
+    "insert into berth.log_chunks"                                                                           \
+    " (attempt_id, created_on, log_offset, raw_offset, bytes, segments, gap_bytes, gap_cause) select "
+#define SLOT_COLUMNS_ "c.o, c.r, c.b, c.s, c.g, case when c.g is not null then 'lost' end from "
+#define SLOT_NAMES_ "c(o, r, b, s, g) where c.o is not null"
 
 static int insert_more(struct db *db, const struct ctx *ctx, const struct ship_key *key,
                        const struct ship_chunk *chunks, size_t count, struct err *err) {
@@ -103,17 +101,13 @@ static int insert_more(struct db *db, const struct ctx *ctx, const struct ship_k
     add(&p, DB_TEXT(key->day));
     for (size_t i = 0; i < SHIP_MORE_CHUNKS; i++)
         add_chunk(&p, i < count ? &chunks[i] : NULL);
-    return db_exec(
-        db, ctx,
-        INTO_CHUNKS_
-        "$1::bigint, $2::date, " OF_SLOT_
-        "from (values " SLOT_(3, 4, 5, 6, 7) ", " SLOT_(8, 9, 10, 11, 12) ", " SLOT_(
-            13, 14, 15, 16,
-            17) ", " SLOT_(18, 19, 20, 21,
-                           22) ", " SLOT_(23, 24, 25, 26,
-                                          27) ", " SLOT_(28, 29, 30, 31,
-                                                         32) ") c(o, r, b, s, g) where c.o is not null",
-        p.params, p.count, NULL, err);
+    return db_exec(db, ctx,
+                   INTO_CHUNKS_
+                   "$1::bigint, $2::date, " SLOT_COLUMNS_
+                   " (values ($3::bigint, $4::bigint, $5::bytea, $6::bytea, $7::bigint),"
+                   " ($8, $9, $10, $11, $12), ($13, $14, $15, $16, $17), ($18, $19, $20, $21, $22),"
+                   " ($23, $24, $25, $26, $27), ($28, $29, $30, $31, $32)) " SLOT_NAMES_,
+                   p.params, p.count, NULL, err);
 }
 
 static int64_t sum_bytes(const struct ship_chunk *chunks, size_t count) {
@@ -143,12 +137,12 @@ static int move_and_insert(struct db *db, const struct ctx *ctx, const struct sh
     if (db_exec(
             db, ctx,
             "with a as (update berth.attempts set raw_pos = $4, log_bytes = $5, lost_bytes = $6,"
-            " stored_bytes = stored_bytes + $7, log_sha_state = $8 where id = $1 and token = $2 and raw_pos "
-            "= $3"
-            " and finished_at is null returning id), i as (" INTO_CHUNKS_ "a.id, $9::date, " OF_SLOT_
-            "from a, (values " SLOT_(10, 11, 12, 13, 14) ", " SLOT_(15, 16, 17, 18, 19) ", " SLOT_(
-                20, 21, 22, 23, 24) ", " SLOT_(25, 26, 27, 28, 29) ") c(o, r, b, s, g) where c.o is not null)"
-                                                                   " select count(*) from a",
+            "   stored_bytes = stored_bytes + $7, log_sha_state = $8"
+            "   where id = $1 and token = $2 and raw_pos = $3 and finished_at is null returning id),"
+            " i as (" INTO_CHUNKS_ "a.id, $9::date, " SLOT_COLUMNS_
+            " a, (values ($10::bigint, $11::bigint, $12::bytea, $13::bytea, $14::bigint),"
+            " ($15, $16, $17, $18, $19), ($20, $21, $22, $23, $24), ($25, $26, $27, $28, $29)) " SLOT_NAMES_
+            ") select count(*) from a",
             p.params, p.count, &r, err) < 0)
         return -1;
     return db_get_int(r, 0, 0) == 1;
@@ -200,11 +194,10 @@ int ship_edge(struct db *db, const struct ctx *ctx, const struct ship_key *key, 
 int ship_cut(struct db *db, const struct ctx *ctx, const struct ship_key *key, const struct ship_edge *edge,
              int64_t tail_begin, const void *segments, size_t segments_len, struct err *err) {
     if (DB_EXEC(db, ctx,
-                "with c as (update berth.log_chunks set log_offset = $4, bytes = substring(bytes from "
-                "$7::integer),"
-                " segments = $5, gap_bytes = gap_bytes - ($4 - $3)"
-                " where attempt_id = $1 and created_on = $6::date and log_offset = $3 returning bytes is "
-                "null as gap)"
+                "with c as (update berth.log_chunks set log_offset = $4, segments = $5,"
+                "   bytes = substring(bytes from $7::integer), gap_bytes = gap_bytes - ($4 - $3)"
+                "   where attempt_id = $1 and created_on = $6::date and log_offset = $3"
+                "   returning bytes is null as gap)"
                 " update berth.attempts set stored_bytes = stored_bytes - ($4 - $3) from c"
                 " where id = $1 and token = $2 and not c.gap",
                 NULL, err, DB_INT(key->id), DB_INT(key->token), DB_INT(edge->log_offset), DB_INT(tail_begin),
@@ -216,130 +209,33 @@ int ship_cut(struct db *db, const struct ctx *ctx, const struct ship_key *key, c
 
 /* --- steps and ends --- */
 
-/* The empty text stands for null. */
-#define TIME_(n) "('epoch'::timestamptz + nullif($" #n "::bigint, 0) * interval '1 microsecond')"
-
 int ship_steps(struct db *db, const struct ctx *ctx, const struct ship_key *key,
                const struct journal *journal, int64_t run_ms, struct err *err) {
     bool canceling = reason_status(journal->stopping) == STATUS_CANCELED && journal->stopping != REASON_NONE;
     int64_t started_us = journal->time_us[JOURNAL_STARTED];
     const char *status = canceling ? "canceling" : started_us ? "running" : "";
-    if (DB_EXEC(
-            db, ctx,
-            "with a as (update berth.attempts set pulled_at = coalesce(pulled_at, " TIME_(
-                3) "),"
-                   " container_at = coalesce(container_at, " TIME_(
-                       4) "), started_at = coalesce(started_at, " TIME_(5) "),"
-                                                                           " exited_at = "
-                                                                           "coalesce(exited_at, " TIME_(
-                                                                               6) "), cleaned_at = "
-                                                                                  "coalesce(cleaned_at,"
-                                                                                  " " TIME_(7) "),"
-                                                                                               " deadline_at "
-                                                                                               "= "
-                                                                                               "coalesce("
-                                                                                               "deadline_at,"
-                                                                                               " " TIME_(
-                                                                                                   8) "), "
-                                                                                                      "image_"
-                                                                                                      "digest"
-                                                                                                      " = "
-                                                                                                      "coales"
-                                                                                                      "ce("
-                                                                                                      "nullif"
-                                                                                                      "($9, "
-                                                                                                      "''),"
-                                                                                                      " image"
-                                                                                                      "_diges"
-                                                                                                      "t) "
-                                                                                                      "where "
-                                                                                                      "id = "
-                                                                                                      "$1 "
-                                                                                                      "and "
-                                                                                                      "token "
-                                                                                                      "= $2 "
-                                                                                                      "and "
-                                                                                                      "finish"
-                                                                                                      "ed_at "
-                                                                                                      "is "
-                                                                                                      "null"
-                                                                                                      " retur"
-                                                                                                      "ning "
-                                                                                                      "job_"
-                                                                                                      "id, "
-                                                                                                      "number"
-                                                                                                      ", "
-                                                                                                      "starte"
-                                                                                                      "d_at)"
-                                                                                                      " updat"
-                                                                                                      "e "
-                                                                                                      "berth."
-                                                                                                      "jobs "
-                                                                                                      "j set "
-                                                                                                      "status"
-                                                                                                      " = "
-                                                                                                      "$10, "
-                                                                                                      "reason"
-                                                                                                      " = "
-                                                                                                      "nullif"
-                                                                                                      "($11, "
-                                                                                                      "''), "
-                                                                                                      "messag"
-                                                                                                      "e = "
-                                                                                                      "nullif"
-                                                                                                      "($12, "
-                                                                                                      "''),"
-                                                                                                      " start"
-                                                                                                      "ed_at "
-                                                                                                      "= "
-                                                                                                      "coales"
-                                                                                                      "ce(j."
-                                                                                                      "starte"
-                                                                                                      "d_at, "
-                                                                                                      "a."
-                                                                                                      "starte"
-                                                                                                      "d_at) "
-                                                                                                      "from "
-                                                                                                      "a "
-                                                                                                      "where "
-                                                                                                      "j.id "
-                                                                                                      "= "
-                                                                                                      "a.job_"
-                                                                                                      "id"
-                                                                                                      " and "
-                                                                                                      "j."
-                                                                                                      "attemp"
-                                                                                                      "t = "
-                                                                                                      "a."
-                                                                                                      "number"
-                                                                                                      " and "
-                                                                                                      "(j."
-                                                                                                      "status"
-                                                                                                      " in "
-                                                                                                      "('"
-                                                                                                      "prepar"
-                                                                                                      "ing', "
-                                                                                                      "'lost'"
-                                                                                                      ") and "
-                                                                                                      "$10 "
-                                                                                                      "<> ''"
-                                                                                                      " or "
-                                                                                                      "j."
-                                                                                                      "status"
-                                                                                                      " = "
-                                                                                                      "'runni"
-                                                                                                      "ng' "
-                                                                                                      "and "
-                                                                                                      "$10 = "
-                                                                                                      "'cance"
-                                                                                                      "ling'"
-                                                                                                      ")",
-            NULL, err, DB_INT(key->id), DB_INT(key->token), DB_INT(journal->time_us[JOURNAL_PULLED]),
-            DB_INT(journal->time_us[JOURNAL_CREATED]), DB_INT(started_us),
-            DB_INT(journal->time_us[JOURNAL_EXITED]), DB_INT(journal->time_us[JOURNAL_CLEANED]),
-            DB_INT(started_us && run_ms > 0 ? started_us + run_ms * 1000 : 0), DB_TEXT(journal->digest),
-            DB_TEXT(status), DB_TEXT(canceling ? reason_name(journal->stopping) : ""),
-            DB_TEXT(canceling ? "The job is being stopped." : "")) < 0)
+    /* A time of 0 and the empty text stand for null. */
+    if (DB_EXEC(db, ctx,
+                "with a as (update berth.attempts set pulled_at = coalesce(pulled_at, berth.from_us($3)),"
+                "   container_at = coalesce(container_at, berth.from_us($4)),"
+                "   started_at = coalesce(started_at, berth.from_us($5)),"
+                "   exited_at = coalesce(exited_at, berth.from_us($6)),"
+                "   cleaned_at = coalesce(cleaned_at, berth.from_us($7)),"
+                "   deadline_at = coalesce(deadline_at, berth.from_us($8)),"
+                "   image_digest = coalesce(nullif($9, ''), image_digest)"
+                "   where id = $1 and token = $2 and finished_at is null"
+                "   returning job_id, number, started_at)"
+                " update berth.jobs j set status = $10, reason = nullif($11, ''), message = nullif($12, ''),"
+                "   started_at = coalesce(j.started_at, a.started_at) from a"
+                " where j.id = a.job_id and j.attempt = a.number"
+                "   and ((j.status in ('preparing', 'lost') and $10 <> '')"
+                "     or (j.status = 'running' and $10 = 'canceling'))",
+                NULL, err, DB_INT(key->id), DB_INT(key->token), DB_INT(journal->time_us[JOURNAL_PULLED]),
+                DB_INT(journal->time_us[JOURNAL_CREATED]), DB_INT(started_us),
+                DB_INT(journal->time_us[JOURNAL_EXITED]), DB_INT(journal->time_us[JOURNAL_CLEANED]),
+                DB_INT(started_us && run_ms > 0 ? started_us + run_ms * 1000 : 0), DB_TEXT(journal->digest),
+                DB_TEXT(status), DB_TEXT(canceling ? reason_name(journal->stopping) : ""),
+                DB_TEXT(canceling ? "The job is being stopped." : "")) < 0)
         return err_wrap(err, "recording the steps of job %s", key->job);
     return 0;
 }
@@ -354,21 +250,17 @@ int ship_end(struct db *db, const struct ctx *ctx, const struct ship_key *key, c
     AUTO_RESULT PGresult *r = NULL;
     if (DB_EXEC(
             db, ctx,
-            "with a as (update berth.attempts set finished_at = " TIME_(
-                4) ", status = $5, reason = $6,"
-                   " message = nullif($7, ''), exit_code = $8::integer, signal = $9::integer, usage = "
-                   "$10::jsonb,"
-                   " log_complete = $11::boolean, log_sha256 = $12, log_sha_state = null"
-                   " where id = $1 and token = $2 and ($3::bigint < 0 or raw_pos = $3::bigint) and "
-                   "finished_at is null"
-                   " returning job_id, number, started_at),"
-                   " j as (update berth.jobs j set status = $5, reason = $6, message = nullif($7, ''),"
-                   " exit_code = $8::integer, signal = $9::integer, finished_at = " TIME_(
-                       4) ","
-                          " started_at = coalesce(j.started_at, a.started_at) from a where j.id = a.job_id"
-                          " and j.attempt = a.number and j.status in ('preparing', 'running', 'canceling', "
-                          "'lost'))"
-                          " select count(*) from a",
+            "with a as (update berth.attempts set finished_at = berth.from_us($4), status = $5, reason = $6,"
+            "   message = nullif($7, ''), exit_code = $8::integer, signal = $9::integer,"
+            "   usage = $10::jsonb, log_complete = $11::boolean, log_sha256 = $12, log_sha_state = null"
+            "   where id = $1 and token = $2 and ($3::bigint < 0 or raw_pos = $3::bigint)"
+            "   and finished_at is null returning job_id, number, started_at),"
+            " j as (update berth.jobs j set status = $5, reason = $6, message = nullif($7, ''),"
+            "   exit_code = $8::integer, signal = $9::integer, finished_at = berth.from_us($4),"
+            "   started_at = coalesce(j.started_at, a.started_at) from a"
+            "   where j.id = a.job_id and j.attempt = a.number"
+            "   and j.status in ('preparing', 'running', 'canceling', 'lost'))"
+            " select count(*) from a",
             &r, err, DB_INT(key->id), DB_INT(key->token), DB_INT(end->raw_pos), DB_INT(end->finished_us),
             DB_TEXT(status_name(v->status)), DB_TEXT(reason), DB_TEXT(message),
             v->exit_code < 0 ? DB_NULL : DB_INT(v->exit_code), v->signal ? DB_INT(v->signal) : DB_NULL,

@@ -528,7 +528,10 @@ Test(scribe, ends_with_its_parent_even_while_the_database_hangs) {
     says(job, "into the wall");
     /* Seen waiting for the lock: it is in the middle of a statement. */
     until("select count(*) > 0 from pg_locks where not granted and $1 <> ''", "x", "t");
+    int64_t begin = clock_boot_ms();
     cr_expect_eq(reap(), 0);
+    cr_expect_lt(clock_boot_ms() - begin, DB_STATEMENT_TIMEOUT_MS / 2,
+                 "it did not wait for the statement's end");
     run_sql("rollback", NULL);
     free_job(job);
     teardown();

@@ -152,6 +152,11 @@ end $$;
 create trigger jobs_step after insert or update of status on berth.jobs
     for each row execute function berth.check_step();
 
+-- Microseconds since 1970 as the hosts' clocks give them; 0 stands for none.
+create function berth.from_us(us bigint) returns timestamptz language sql stable as $$
+    select 'epoch'::timestamptz + nullif(us, 0) * interval '1 microsecond'
+$$;
+
 -- RFC 9562, section 5.7: 48 bits of milliseconds before the random bits of a version 4, whose 0100 becomes 0111
 -- (bits 52 and 53 as set_bit counts); its variant stays.
 create function berth.uuid7() returns uuid language sql volatile as $$
