@@ -1,6 +1,9 @@
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -9,14 +12,7 @@
 #include "runner/docker/network.h"
 #include "runner/job_parts.h"
 
-enum {
-    NETWORK_TRIES_MAX = 5,
-    CAPS_MAX = 64,
-    MOUNTS_MAX = 4,
-    LABELS_COUNT = 7,
-    NUMBER_TEXT_MAX = 24,
-    TMPFS_TEXT_MAX = 40
-};
+enum { CAPS_MAX = 64, MOUNTS_MAX = 4, LABELS_COUNT = 7, NUMBER_TEXT_MAX = 24, TMPFS_TEXT_MAX = 40 };
 
 /* contract.md, "Defaults of hardening". */
 static const char *const default_caps[] = {"CHOWN",  "DAC_OVERRIDE", "FOWNER", "FSETID",
@@ -59,33 +55,47 @@ static int network_make(struct job *job, const struct ctx *ctx, const char *name
     return network_create(job->engine, ctx, &spec, ret_id, err);
 }
 
+static int network_fault(struct job *job, const char *name, const struct err *err) {
+    return job_fault(
+        job, REASON_INTERNAL,
+        "The network %s for jobs could not be made: %.300s. If the engine has no address pool left, remove "
+        "unused networks; if it has one of that name without the labels of Berth, rename it.",
+        name, err->text);
+}
+
+/* Makes one, and yields to an older one if that was made at the same time elsewhere. */
+static int network_add(struct job *job, const struct ctx *ctx, const char *name, char ret_id[ENGINE_ID_MAX],
+                       struct err *err) {
+    char made[ENGINE_ID_MAX] = "";
+    struct err why = {0};
+    if (network_make(job, ctx, name, made, &why) < 0 && why.kind != ERR_ENGINE) {
+        *err = why;
+        return -1;
+    }
+    int found = network_find(job, ctx, name, ret_id, err);
+    if (found == 1 && made[0] && strcmp(made, ret_id) != 0)
+        network_remove(job->engine, ctx, made, NULL);
+    return found == 0 ? network_fault(job, name, &why) : found;
+}
+
+/* The engine can be brought to make two of one name, and then starts nothing in either: one runner at a time.
+ */
 static int network_ensure(struct job *job, const struct ctx *ctx, char ret_id[ENGINE_ID_MAX],
                           struct err *err) {
     char name[LABELS_NAME_MAX];
-    char made[ENGINE_ID_MAX] = "";
     labels_egress_network(job->attempt->cluster, name);
-    for (int i = 0; i < NETWORK_TRIES_MAX; i++) {
-        int found = network_find(job, ctx, name, ret_id, err);
-        if (found < 0)
+    int found = network_find(job, ctx, name, ret_id, err);
+    if (found != 0)
+        return found;
+    AUTO_FD int lock_fd = openat(job->dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int64_t pause_ms = 0; flock(lock_fd, LOCK_EX | LOCK_NB) < 0; job_back_off(job, ctx, &pause_ms)) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return err_sys(err, "lock the attempts' directory");
+        if (ctx_check(ctx, "wait for the network", err) < 0)
             return -1;
-        if (found && made[0] && strcmp(made, ret_id) != 0)
-            network_remove(job->engine, ctx, made, NULL); /* ours is the later one */
-        if (found)
-            return 0;
-        if (network_make(job, ctx, name, made, err) < 0 && !engine_status_is(err, 409)) {
-            if (err->kind == ERR_ENGINE)
-                return job_fault(
-                    job, REASON_INTERNAL,
-                    "The network %s for jobs could not be made: %.300s. If the engine has no address "
-                    "pool left, remove unused networks.",
-                    name, err->text);
-            return -1;
-        }
     }
-    return job_fault(
-        job, REASON_INTERNAL,
-        "The engine has a network named %s that does not bear the labels of Berth. Remove or rename it.",
-        name);
+    found = network_find(job, ctx, name, ret_id, err);
+    return found != 0 ? found : network_add(job, ctx, name, ret_id, err);
 }
 
 /* --- the container --- */
@@ -281,6 +291,8 @@ int job_start(struct job *job, struct err *err) {
     job->start_sent = true;
     if (container_start(job->engine, &ctx, job->journal.container, err) == 0)
         return note_started(job, err);
+    if (err->kind == ERR_ENGINE && strstr(err->text, "is ambiguous"))
+        err->kind = ERR_AWAY; /* two networks of one name: whoever made the second is about to remove it */
     struct err look_err = {0};
     int settled = settle_start(job, &look_err);
     if (settled == 0 && err->kind == ERR_DEADLINE)

@@ -93,6 +93,8 @@ static int get_cluster(struct run *run, struct err *err) {
         return 0;
     }
     id_new_v7(run->cluster);
+    memcpy(run->cluster, run->cluster + ID_TEXT_MAX - 1 - 8,
+           8); /* the network's name begins here: no clock in it */
     return file_write_atomic(run->dir_fd, "cluster", run->cluster, strlen(run->cluster), 0600, err);
 }
 
@@ -106,7 +108,11 @@ static int open_dirs(struct run *run, struct err *err) {
     run->lock_fd = open(run->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (run->dir_fd < 0 || run->attempts_fd < 0 || run->lock_fd < 0 || flock(run->lock_fd, LOCK_SH) < 0)
         return err_sys(err, "open %s", run->attempts);
-    return get_cluster(run, err);
+    if (flock(run->attempts_fd, LOCK_EX) < 0) /* several may be the first */
+        return err_sys(err, "lock %s", run->attempts);
+    int got = get_cluster(run, err);
+    flock(run->attempts_fd, LOCK_UN);
+    return got;
 }
 
 static int make_attempt(struct run *run, struct spec *spec, struct err *err) {
@@ -192,6 +198,11 @@ static int run_to_end(struct run *run, struct engine *engine, struct err *err) {
     struct job_place place = {
         .attempts_dir = run->attempts, .name = run->name, .init_path = run->settings->init_path};
     AUTO_JOB struct job *job = NULL;
+    struct ctx reach =
+        ctx_child(&run->orders.live); /* who is there to see it, need not wait for the engine */
+    ctx_deadline_in(&reach, JOB_CALL_MAX_MS);
+    if (engine_negotiate(engine, &reach, err) < 0)
+        return -1;
     if (job_open(&place, engine, &run->orders, &job, err) < 0)
         return -1;
     int done = job_run(job, err);
@@ -201,7 +212,7 @@ static int run_to_end(struct run *run, struct engine *engine, struct err *err) {
     int status = report(run, &journal->verdict);
     if (done < 0)
         complain(err->text);
-    if (run->settings && job_attempt(job)->spec->network == SPEC_NETWORK_EGRESS)
+    if (job_attempt(job)->spec->network == SPEC_NETWORK_EGRESS)
         remove_network(run, engine);
     return status;
 }

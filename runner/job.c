@@ -97,8 +97,9 @@ enum job_seen job_look(struct job *job, char **ret_image) {
         }
         if (agreed && engine_status_is(&err, 404))
             return JOB_SEEN_MISSING;
-        log_warn("engine cannot be asked about the container, asking again",
-                 LS("container", job->container_name), LERR(&err));
+        if (!pause_ms)
+            log_warn("engine cannot be asked about the container, asking again",
+                     LS("container", job->container_name), LERR(&err));
     }
 }
 
@@ -131,11 +132,8 @@ static int fault_of(struct job *job, const struct err *err) {
     else if (err->kind == ERR_DEADLINE)
         job->evidence.stop = job->stage;
     else if (err->kind == ERR_AWAY)
-        return job_fault(
-            job, REASON_ENGINE_UNAVAILABLE,
-            "The Docker Engine at %s could not be reached for %d s: %.300s. Is it running, and is "
-            "DOCKER_HOST right?",
-            engine_host(job->engine), JOB_AWAY_MAX_MS / 1000, err->text);
+        return job_fault(job, REASON_ENGINE_UNAVAILABLE, "The engine could not be used for %d s: %.400s",
+                         JOB_AWAY_MAX_MS / 1000, err->text);
     else if (err->kind == ERR_ENGINE)
         return job_fault(job, verdict_refusal(err->code, err->text), "The engine refused the job: %.400s",
                          err->text);
@@ -177,7 +175,8 @@ static int prepare(struct job *job, struct err *err) {
             fault_of(job, err);
             return 1;
         }
-        log_warn("engine is away, trying again", LERR(err));
+        if (!pause_ms)
+            log_warn("engine is away, trying again", LERR(err));
         job_back_off(job, &job->orders->live, &pause_ms);
     }
 }

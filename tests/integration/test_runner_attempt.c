@@ -1,7 +1,10 @@
 /* One attempt as berthd has it run, on a real engine. */
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/cleanup.h"
 #include "base/fdutil.h"
@@ -206,6 +209,40 @@ Test(attempt, from_scratch) {
 Test(attempt, no_image) {
     rig_attempt("{\"image\":\"runner-test-no-such-image\",\"pull\":\"never\"}");
     cr_expect_eq(rig_finish().reason, REASON_IMAGE_NOT_FOUND);
+}
+
+/* A registry that takes connections and says nothing. Returns its socket, to be closed. */
+static int silent_registry(char job[160], const char *deadline) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert(fd >= 0 && bind(fd, (struct sockaddr *)&address, len) == 0 && listen(fd, 64) == 0);
+    cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    snprintf(job, 160, "{\"image\":\"127.0.0.1:%d/x:1\",\"deadlines\":{\"pull\":\"%s\"}}",
+             ntohs(address.sin_port), deadline);
+    return fd;
+}
+
+Test(attempt, pull_deadline) {
+    char job[160];
+    AUTO_FD int registry = silent_registry(job, "1s");
+    rig_attempt(job);
+    struct verdict verdict = rig_finish();
+    cr_expect_eq(verdict.reason, REASON_PULL_DEADLINE, "%s", verdict.message);
+    cr_expect(registry >= 0);
+}
+
+Test(attempt, canceled_while_pulling) {
+    char job[160];
+    AUTO_FD int registry = silent_registry(job, "10m");
+    struct pollfd connection = {.fd = registry, .events = POLLIN};
+    rig_attempt(job);
+    rig_start();
+    struct control ready = rig_expect(CONTROL_READY);
+    control_done(&ready);
+    cr_assert_eq(poll(&connection, 1, RIG_WAIT_MS), 1);
+    rig_cancel(false);
+    expect_end(REASON_REQUESTED);
 }
 
 /* The name is taken by a container that is not ours: it is left alone. */

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "proto/labels.h"
+#include "runner/docker/network.h"
 #include "runner_rig.h"
 
 TestSuite(byhand, .init = rig_begin, .fini = rig_end, .timeout = 120);
@@ -78,12 +80,33 @@ Test(byhand, faults_of_the_spec_are_told_with_pointers) {
 }
 
 Test(byhand, an_engine_that_is_not_there) {
+    AUTO_BUF struct buf wrong = BUF(RIG_OUTPUT_MAX);
+    AUTO_BUF struct buf away = BUF(RIG_OUTPUT_MAX);
+    static const char job[] = "echo '{\"image\":\"x\"}' | DOCKER_HOST=%s $RUNNER --job - 2>&1";
+    char command[128];
+    snprintf(command, sizeof command, job, "nonsense");
+    cr_expect_eq(rig_shell(command, &wrong), 2);
+    cr_expect(strstr(buf_str(&wrong), "DOCKER_HOST"), "%s", buf_str(&wrong));
+    snprintf(command, sizeof command, job, "unix:///nonexistent/docker.sock");
+    cr_expect_eq(rig_shell(command, &away), 125);
+    cr_expect(strstr(buf_str(&away), "DOCKER_HOST"), "%s", buf_str(&away));
+}
+
+/* All want the network, and none is there: it is made once, and taken away by the last. */
+Test(byhand, several_at_once) {
     AUTO_BUF struct buf out = BUF(RIG_OUTPUT_MAX);
-    int status = rig_shell(
-        "echo '{\"image\":\"x\"}' > ${RUNNER##* }/j; DOCKER_HOST=nonsense $RUNNER --job ${RUNNER##* }/j 2>&1",
-        &out);
-    cr_expect_eq(status, 2);
-    cr_expect(strstr(buf_str(&out), "DOCKER_HOST"), "%s", buf_str(&out));
+    rig_shell("for i in 1 2 3 4; do printf '%s' '{\"image\":\"'$IMAGE'\",\"command\":[\"echo\",\"'$i'\"]}' | "
+              "$RUNNER --job - 2>&1 & done | sort",
+              &out);
+    cr_expect_str_eq(buf_str(&out), "1\n2\n3\n4\n");
+    AUTO_BUF struct buf cluster = BUF(64);
+    rig_shell("cat ${RUNNER##* }/byhand/cluster", &cluster);
+    const struct engine_pair label = {LABEL_CLUSTER, buf_str(&cluster)};
+    AUTO_NETWORK_LIST struct network_list left = {0};
+    struct err err = {0};
+    cr_assert_eq(network_list(rig.engine, &rig.ctx, (struct engine_pairs){&label, 1}, &left, &err), 0, "%s",
+                 err.text);
+    cr_expect_eq(left.count, 0);
 }
 
 Test(byhand, interrupted) {
