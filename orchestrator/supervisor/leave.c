@@ -176,7 +176,8 @@ int leave_watch_signals(struct supervisor *s, struct err *err) {
         int signal;
         sd_event_signal_handler_t handler;
     } table[] = {{SIGTERM, on_term}, {SIGINT, on_term}, {SIGQUIT, on_quit}, {SIGHUP, on_hup}};
-    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+    _Static_assert(ARRAY_LEN(table) == SIGNALS_COUNT, "one source for each signal");
+    for (size_t i = 0; i < SIGNALS_COUNT; i++) {
         int done = sd_event_add_signal(s->loop, &s->signals[i], table[i].signal, table[i].handler, s);
         if (done < 0) {
             errno = -done;

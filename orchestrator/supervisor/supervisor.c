@@ -87,7 +87,7 @@ static void finish(struct supervisor *s) {
     dispatch_end(s);
     if (s->pool)
         db_pool_free(s->pool);
-    for (size_t i = 0; i < ARRAY_LEN(s->signals); i++)
+    for (size_t i = 0; i < SIGNALS_COUNT; i++)
         sd_event_source_disable_unref(s->signals[i]);
     sd_event_source_disable_unref(s->heartbeat_timer);
     sd_event_source_disable_unref(s->phase_timer);

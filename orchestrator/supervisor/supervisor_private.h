@@ -24,6 +24,8 @@ enum {
     DIRECTORY_RETRY_MAX_MS = 30000,
 };
 
+enum { SIGNALS_COUNT = 4 }; /* TERM, INT, QUIT, HUP */
+
 enum phase {
     PHASE_STARTING, /* the engine has not been proved: nothing is claimed */
     PHASE_RUNNING,
@@ -59,7 +61,7 @@ struct supervisor {
     enum phase phase;
     bool draining; /* told so through the database */
     int exit_status;
-    sd_event_source *signals[4], *heartbeat_timer, *phase_timer, *attempts_watch, *probe_timer;
+    sd_event_source *signals[SIGNALS_COUNT], *heartbeat_timer, *phase_timer, *attempts_watch, *probe_timer;
     int64_t engine_wait_until_ms;
     bool leave_recorded, heartbeat_sent;
     char *probe_detail;
