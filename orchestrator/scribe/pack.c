@@ -70,15 +70,20 @@ static void close_chunk(struct pack *pack) {
     pack->garbage = 0;
 }
 
+static bool has_room(const struct pack *pack, const struct pack_chunk *chunk, size_t len) {
+    return chunk->bytes.len + len <= PACK_CHUNK_BYTES_MAX &&
+           chunk->segments.len < (size_t)PACK_SEGMENTS_MAX * PACK_SEGMENT_BYTES &&
+           pack->at.log_bytes != pack_head_end(pack->log_limit);
+}
+
 static struct pack_chunk *chunk_for(struct pack *pack, size_t len) {
-    struct pack_chunk *last = pack->count ? &pack->chunks[pack->count - 1] : NULL;
-    if (pack->open && (last->bytes.len + len > PACK_CHUNK_BYTES_MAX ||
-                       last->segments.len >= (size_t)PACK_SEGMENTS_MAX * PACK_SEGMENT_BYTES ||
-                       pack->at.log_bytes == pack_head_end(pack->log_limit)))
+    if (pack->open) {
+        struct pack_chunk *open = &pack->chunks[pack->count - 1];
+        if (has_room(pack, open, len))
+            return open;
         close_chunk(pack);
-    if (pack->open)
-        return last;
-    last = &pack->chunks[pack->count++];
+    }
+    struct pack_chunk *last = &pack->chunks[pack->count++];
     *last = (struct pack_chunk){.log_offset = pack->at.log_bytes,
                                 .raw_offset = pack->at.raw_pos,
                                 .bytes = BUF(PACK_CHUNK_BYTES_MAX),

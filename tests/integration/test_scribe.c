@@ -713,6 +713,23 @@ Test(scribe, directories_that_have_ended_or_belong_to_others_go_and_strange_ones
     teardown();
 }
 
+Test(scribe, an_attempt_that_was_fenced_stores_nothing_more) {
+    setup("fenced");
+    start_scribe();
+    struct job *job = new_job(LIMIT_BYTES);
+    start(job);
+    says(job, "mine");
+    until_shipped(job);
+    until_status(job, "running");
+    run_sql("update berth.attempts set token = token + 1000 where job_id = $1", job->attempt->job);
+    says(job, "not mine any more");
+    until_gone(job->name);
+    EXPECT_ANSWER(job, LOG_BYTES_SQL, "4");
+    EXPECT_ANSWER(job, STATUS_SQL, "running");
+    free_job(job);
+    teardown();
+}
+
 Test(scribe, many_jobs_at_once_while_one_floods) {
     setup("many");
     start_scribe();
