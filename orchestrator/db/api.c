@@ -48,46 +48,50 @@ enum job_column {
 };
 #define X(symbol, sql) sql ", "
 static const char insert_sql[] =
-    "with j as (insert into berth.jobs (id, tenant, name, status, priority, run_at, queue_deadline_at, cpus_milli,"
+    "with j as (insert into berth.jobs (id, tenant, name, status, priority, run_at, queue_deadline_at, "
+    "cpus_milli,"
     "  memory_bytes, spec, labels, idempotency_key, idempotency_hash)"
     " select $1::uuid, $2, $3, case when at > now() then 'scheduled' else 'queued' end, $4::integer,"
     "  case when $5::bigint > 0 then at end,"
-    "  case when $6::bigint > 0 then greatest(at, clock_timestamp()) + $6::bigint * interval '1 millisecond' end,"
+    "  case when $6::bigint > 0 then greatest(at, clock_timestamp()) + $6::bigint * interval '1 millisecond' "
+    "end,"
     "  $7::bigint, $8::bigint, $9, $10::jsonb, $11, $12::bytea"
     " from (select 'epoch'::timestamptz + $5::bigint * interval '1 microsecond' as at) t"
     " on conflict (tenant, idempotency_key) do nothing returning *)"
     " select " JOB_COLUMNS_TABLE(X) "j.spec from j left join berth.attempts a on false";
-static const char by_key_sql[] =
-    "select " JOB_COLUMNS_TABLE(X) "j.spec, j.idempotency_hash"
-    " from berth.jobs j left join berth.attempts a on a.job_id = j.id and a.number = j.attempt"
-    " where j.tenant = $1 and j.idempotency_key = $2";
-static const char get_sql[] =
-    "select " JOB_COLUMNS_TABLE(X) "j.spec"
-    " from berth.jobs j left join berth.attempts a on a.job_id = j.id and a.number = j.attempt"
-    " where j.tenant = $1 and j.id = $2::uuid";
-static const char list_sql[] =
-    "select " JOB_COLUMNS_TABLE(X) "case when octet_length(j.spec) <= $8::integer then j.spec end"
-    " from berth.jobs j left join berth.attempts a on a.job_id = j.id and a.number = j.attempt"
-    " where j.tenant = $1"
-    "  and ($2::text is null or j.status = any (string_to_array($2::text, ',')))"
-    "  and ($3::jsonb is null or j.labels @> $3::jsonb)"
-    "  and ($4::text is null or j.name = $4::text)"
-    "  and ($6::uuid is null or (j.created_at, j.id) <"
-    "       ('epoch'::timestamptz + $5::bigint * interval '1 microsecond', $6::uuid))"
-    " order by j.created_at desc, j.id desc limit $7::integer";
+static const char by_key_sql[] = "select " JOB_COLUMNS_TABLE(
+    X) "j.spec, j.idempotency_hash"
+       " from berth.jobs j left join berth.attempts a on a.job_id = j.id and a.number = j.attempt"
+       " where j.tenant = $1 and j.idempotency_key = $2";
+static const char get_sql[] = "select " JOB_COLUMNS_TABLE(
+    X) "j.spec"
+       " from berth.jobs j left join berth.attempts a on a.job_id = j.id and a.number = j.attempt"
+       " where j.tenant = $1 and j.id = $2::uuid";
+static const char list_sql[] = "select " JOB_COLUMNS_TABLE(
+    X) "case when octet_length(j.spec) <= $8::integer then j.spec end"
+       " from berth.jobs j left join berth.attempts a on a.job_id = j.id and a.number = j.attempt"
+       " where j.tenant = $1"
+       "  and ($2::text is null or j.status = any (string_to_array($2::text, ',')))"
+       "  and ($3::jsonb is null or j.labels @> $3::jsonb)"
+       "  and ($4::text is null or j.name = $4::text)"
+       "  and ($6::uuid is null or (j.created_at, j.id) <"
+       "       ('epoch'::timestamptz + $5::bigint * interval '1 microsecond', $6::uuid))"
+       " order by j.created_at desc, j.id desc limit $7::integer";
 /* The status is judged on the row as it is when its lock is held, so a claim that came first is seen. */
 static const char cancel_sql[] =
     "with j as (update berth.jobs set"
     "  finished_at = case when status in ('queued', 'scheduled', 'retrying') then clock_timestamp() end,"
-    "  message = case when status in ('queued', 'scheduled', 'retrying') then 'canceled while it waited to be run'"
+    "  message = case when status in ('queued', 'scheduled', 'retrying') then 'canceled while it waited to "
+    "be run'"
     "            else 'asked to be canceled; its container is being stopped' end,"
     "  status = case when status in ('queued', 'scheduled', 'retrying') then 'canceled' else 'canceling' end,"
     "  reason = coalesce(cancel_reason, 'requested'), cancel_reason = coalesce(cancel_reason, 'requested'),"
     "  cancel = greatest(cancel, $3::smallint)"
     " where tenant = $1 and id = $2::uuid and status in (select name from berth.statuses where not terminal)"
     " returning *)"
-    " select " JOB_COLUMNS_TABLE(X) "j.spec"
-    " from j left join berth.attempts a on a.job_id = j.id and a.number = j.attempt";
+    " select " JOB_COLUMNS_TABLE(
+        X) "j.spec"
+           " from j left join berth.attempts a on a.job_id = j.id and a.number = j.attempt";
 #undef X
 
 /* All parts see the same snapshot, so the attempts are still there to tell which chunks go. */
@@ -101,11 +105,12 @@ static const char delete_sql[] =
 
 int64_t api_insert_job(struct db_pool *pool, const struct api_new_job *job, db_done *done, void *arg,
                        struct err *err) {
-    struct db_param hash = job->idempotency_key ? DB_BYTES(job->idempotency_hash, job->idempotency_hash_len) : DB_NULL;
-    return DB_ASYNC(pool, insert_sql, done, arg, err, DB_TEXT(job->id), DB_TEXT(job->tenant), DB_TEXT(job->name),
-                    DB_INT(job->priority), DB_INT(job->run_at_us), DB_INT(job->queue_ms), DB_INT(job->cpus_milli),
-                    DB_INT(job->memory_bytes), DB_TEXT(job->spec), DB_TEXT(job->labels), DB_TEXT(job->idempotency_key),
-                    hash);
+    struct db_param hash =
+        job->idempotency_key ? DB_BYTES(job->idempotency_hash, job->idempotency_hash_len) : DB_NULL;
+    return DB_ASYNC(pool, insert_sql, done, arg, err, DB_TEXT(job->id), DB_TEXT(job->tenant),
+                    DB_TEXT(job->name), DB_INT(job->priority), DB_INT(job->run_at_us), DB_INT(job->queue_ms),
+                    DB_INT(job->cpus_milli), DB_INT(job->memory_bytes), DB_TEXT(job->spec),
+                    DB_TEXT(job->labels), DB_TEXT(job->idempotency_key), hash);
 }
 
 int64_t api_job_by_key(struct db_pool *pool, const char *tenant, const char *key, db_done *done, void *arg,
@@ -118,14 +123,15 @@ int64_t api_get_job(struct db_pool *pool, const char *tenant, const char *id, db
     return DB_ASYNC(pool, get_sql, done, arg, err, DB_TEXT(tenant), DB_TEXT(id));
 }
 
-int64_t api_list_jobs(struct db_pool *pool, const struct api_list *list, db_done *done, void *arg, struct err *err) {
+int64_t api_list_jobs(struct db_pool *pool, const struct api_list *list, db_done *done, void *arg,
+                      struct err *err) {
     return DB_ASYNC(pool, list_sql, done, arg, err, DB_TEXT(list->tenant), DB_TEXT(list->statuses),
-                    DB_TEXT(list->labels), DB_TEXT(list->name), DB_INT(list->before_us), DB_TEXT(list->before_id),
-                    DB_INT(list->limit), DB_INT(API_LIST_SPEC_MAX_BYTES));
+                    DB_TEXT(list->labels), DB_TEXT(list->name), DB_INT(list->before_us),
+                    DB_TEXT(list->before_id), DB_INT(list->limit), DB_INT(API_LIST_SPEC_MAX_BYTES));
 }
 
-int64_t api_cancel_job(struct db_pool *pool, const char *tenant, const char *id, bool force, db_done *done, void *arg,
-                       struct err *err) {
+int64_t api_cancel_job(struct db_pool *pool, const char *tenant, const char *id, bool force, db_done *done,
+                       void *arg, struct err *err) {
     return DB_ASYNC(pool, cancel_sql, done, arg, err, DB_TEXT(tenant), DB_TEXT(id), DB_INT(force ? 2 : 1));
 }
 

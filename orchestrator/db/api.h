@@ -18,7 +18,7 @@ enum {
     API_LIST_SPEC_MAX_BYTES = 32768, /* a longer spec is left out of a list, so that a page has a bound */
     API_HEADS_MAX = 512,             /* logs asked about in one statement */
     API_CHUNKS_ROWS_MAX = 64,        /* chunks in one answer, … */
-    API_CHUNKS_BYTES = 262144,       /* … and about how many bytes; two chunks at least */
+    API_CHUNKS_BYTES = 262144, /* … and about how many bytes; but four chunks, which hold any one character */
 };
 #define API_NONE INT64_MIN
 

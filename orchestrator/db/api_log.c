@@ -37,36 +37,37 @@ enum head_column {
     " left join berth.attempts a on a.job_id = j.id and a.number = w.number"
 #define X(symbol, sql) sql ", "
 static const char open_sql[] =
-    "with w as (select id as job, case when $3::integer > 0 then $3::integer else greatest(attempt, 1) end as number"
+    "with w as (select id as job, case when $3::integer > 0 then $3::integer else greatest(attempt, 1) end "
+    "as number"
     " from berth.jobs where tenant = $1 and id = $2::uuid) select " HEAD_COLUMNS_TABLE(X) HEAD_REST;
-static const char heads_sql[] =
-    "with w as (select * from unnest($1::uuid[], $2::integer[]) as t (job, number)) select " HEAD_COLUMNS_TABLE(
-        X) HEAD_REST;
+static const char heads_sql[] = "with w as (select * from unnest($1::uuid[], $2::integer[]) as t (job, "
+                                "number)) select " HEAD_COLUMNS_TABLE(X) HEAD_REST;
 #undef X
 
-/* `n`, `total`: a page is bounded by its bytes, but holds two chunks, so that a reader in the midst of the first one
- * sees what comes behind it. */
+/* `n`, `total`: a page is bounded by its bytes, but holds two chunks, so that a reader in the midst of the
+ * first one sees what comes behind it. */
 static const char forwards_sql[] =
     "with c as (select * from berth.log_chunks where attempt_id = $1::bigint and created_on = $2::date"
     "  and log_offset >= coalesce((select max(log_offset) from berth.log_chunks where attempt_id = $1::bigint"
     "   and created_on = $2::date and log_offset <= $3::bigint), 0) order by log_offset limit $5::integer)"
     " select log_offset, bytes, segments, gap_bytes, gap_cause from"
     " (select c.*, row_number() over w as n, sum(coalesce(octet_length(bytes), 0)) over w as total from c"
-    "  window w as (order by log_offset)) p where n <= 2 or total <= $4::bigint order by log_offset";
+    "  window w as (order by log_offset)) p where n <= 4 or total <= $4::bigint order by log_offset";
 static const char backwards_sql[] =
     "with c as (select * from berth.log_chunks where attempt_id = $1::bigint and created_on = $2::date"
     "  and log_offset < $3::bigint order by log_offset desc limit $5::integer)"
     " select log_offset, bytes, segments, gap_bytes, gap_cause from"
     " (select c.*, row_number() over w as n, sum(coalesce(octet_length(bytes), 0)) over w as total from c"
-    "  window w as (order by log_offset desc)) p where n <= 2 or total <= $4::bigint order by log_offset desc";
+    "  window w as (order by log_offset desc)) p where n <= 4 or total <= $4::bigint order by log_offset "
+    "desc";
 
-int64_t api_log_open(struct db_pool *pool, const char *tenant, const char *id, int64_t number, db_done *done, void *arg,
-                     struct err *err) {
+int64_t api_log_open(struct db_pool *pool, const char *tenant, const char *id, int64_t number, db_done *done,
+                     void *arg, struct err *err) {
     return DB_ASYNC(pool, open_sql, done, arg, err, DB_TEXT(tenant), DB_TEXT(id), DB_INT(number));
 }
 
-int64_t api_log_heads(struct db_pool *pool, const struct api_log_key *keys, size_t count, db_done *done, void *arg,
-                      struct err *err) {
+int64_t api_log_heads(struct db_pool *pool, const struct api_log_key *keys, size_t count, db_done *done,
+                      void *arg, struct err *err) {
     AUTO_BUF struct buf ids = BUF(API_KEYS_TEXT_MAX), numbers = BUF(API_KEYS_TEXT_MAX);
     for (size_t i = 0; i < count; i++) {
         if (buf_addf(&ids, "%s%s", i ? "," : "{", keys[i].job) < 0 ||
@@ -78,10 +79,11 @@ int64_t api_log_heads(struct db_pool *pool, const struct api_log_key *keys, size
     return DB_ASYNC(pool, heads_sql, done, arg, err, DB_TEXT(buf_str(&ids)), DB_TEXT(buf_str(&numbers)));
 }
 
-int64_t api_log_chunks(struct db_pool *pool, int64_t attempt_id, const char *created_on, int64_t offset, bool backwards,
-                       db_done *done, void *arg, struct err *err) {
+int64_t api_log_chunks(struct db_pool *pool, int64_t attempt_id, const char *created_on, int64_t offset,
+                       bool backwards, db_done *done, void *arg, struct err *err) {
     return DB_ASYNC(pool, backwards ? backwards_sql : forwards_sql, done, arg, err, DB_INT(attempt_id),
-                    DB_TEXT(created_on), DB_INT(offset), DB_INT(API_CHUNKS_BYTES), DB_INT(API_CHUNKS_ROWS_MAX));
+                    DB_TEXT(created_on), DB_INT(offset), DB_INT(API_CHUNKS_BYTES),
+                    DB_INT(API_CHUNKS_ROWS_MAX));
 }
 
 static const char *text_or_null(const PGresult *r, int row, int col) {
@@ -113,7 +115,8 @@ void api_read_head(const PGresult *r, int row, struct api_head *ret) {
 
 int api_read_chunk(const PGresult *r, int row, struct api_chunk *ret, struct err *err) {
     struct api_chunk chunk = {.offset = db_get_int(r, row, 0), .gap_bytes = db_get_int(r, row, 3)};
-    snprintf(chunk.gap_cause, sizeof chunk.gap_cause, "%s", db_is_null(r, row, 4) ? "lost" : db_get_text(r, row, 4));
+    snprintf(chunk.gap_cause, sizeof chunk.gap_cause, "%s",
+             db_is_null(r, row, 4) ? "lost" : db_get_text(r, row, 4));
     if (db_get_bytes(r, row, 1, &chunk.bytes, &chunk.len, err) < 0 ||
         db_get_bytes(r, row, 2, &chunk.segments, &chunk.segments_len, err) < 0) {
         api_chunk_done(&chunk);

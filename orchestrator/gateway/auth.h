@@ -1,7 +1,9 @@
 /*
- * auth - whether a request may be answered. One bearer token with all rights so far; tenants and roles follow.
+ * auth - whether a request may be answered. One bearer token with all rights so far; tenants and roles
+ * follow.
  *
- * Only hashes are kept and compared, in constant time, so neither the token's length nor its bytes can be measured.
+ * Only hashes are kept and compared, in constant time, so neither the token's length nor its bytes can be
+ * measured.
  */
 #ifndef BERTH_GATEWAY_AUTH_H
 #define BERTH_GATEWAY_AUTH_H

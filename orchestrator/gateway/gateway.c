@@ -62,8 +62,8 @@ static void begin_end(struct gateway *gateway, int exit_status) {
     gateway->ending = true;
     gateway->exit_status = exit_status;
     ws_go_away();
-    if (!ws_any() || sd_event_add_time_relative(gateway->loop, NULL, CLOCK_BOOTTIME, GATEWAY_GOODBYE_MS * US_PER_MS, 0,
-                                                on_goodbye, gateway) < 0)
+    if (!ws_any() || sd_event_add_time_relative(gateway->loop, NULL, CLOCK_BOOTTIME,
+                                                GATEWAY_GOODBYE_MS * US_PER_MS, 0, on_goodbye, gateway) < 0)
         gateway->ended = true;
 }
 

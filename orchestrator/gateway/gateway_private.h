@@ -1,4 +1,5 @@
-/* gateway_private - the gateway's own process: its one context, its bounds, and how its parts find each other. */
+/* gateway_private - the gateway's own process: its one context, its bounds, and how its parts find each
+ * other. */
 #ifndef BERTH_GATEWAY_PRIVATE_H
 #define BERTH_GATEWAY_PRIVATE_H
 
@@ -21,9 +22,10 @@ enum {
     GATEWAY_PING_S = 30,
     GATEWAY_DEAD_S = 75, /* a viewer that answers no ping */
     GATEWAY_DB_CONNECTIONS = 4,
-    GATEWAY_DB_QUEUE_MS = 5000, /* then the database counts as away for this request */
-    GATEWAY_HINT_MS = 20,       /* hints of new jobs are gathered for this long */
-    GATEWAY_GOODBYE_MS = 2000,  /* at the end: for the close messages to leave */
+    GATEWAY_DB_QUEUE_MS =
+        3000, /* then the database counts as away for this request: a restart of it may pass unseen */
+    GATEWAY_HINT_MS = 20,      /* hints of new jobs are gathered for this long */
+    GATEWAY_GOODBYE_MS = 2000, /* at the end: for the close messages to leave */
 };
 
 #define GATEWAY_LOOP_PROTOCOL "berth-loop" /* of no client: the subprotocol that one asks for is checked */

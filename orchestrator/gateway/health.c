@@ -21,11 +21,13 @@ static json_t *orchestrator_check(const struct api_health *health) {
     json_t *view = json_pack("{s:s, s:I}", "state", health->orchestrator_alive ? "ok" : "away", "known",
                              (json_int_t)health->orchestrators);
     if (health->heartbeat_age_ms != API_NONE)
-        json_object_set_new(view, "heartbeat_age_seconds", json_real((double)health->heartbeat_age_ms / MS_PER_S));
+        json_object_set_new(view, "heartbeat_age_seconds",
+                            json_real((double)health->heartbeat_age_ms / MS_PER_S));
     return view;
 }
 
-static void answer(struct request *request, bool ready, json_t *database, json_t *schema, json_t *orchestrator) {
+static void answer(struct request *request, bool ready, json_t *database, json_t *schema,
+                   json_t *orchestrator) {
     json_t *doc = stamped(ready ? "ready" : "not ready"), *checks = json_object();
     json_object_set_new(checks, "database", database);
     json_object_set_new(checks, "schema", schema);
@@ -43,7 +45,8 @@ static void on_health(void *arg, const PGresult *result, const struct err *err) 
     struct api_health health;
     request->ticket = 0;
     if (err && err->kind == ERR_DB) {
-        answer(request, false, check("ok", NULL), check("missing", "run berthd migrate"), check("unknown", NULL));
+        answer(request, false, check("ok", NULL), check("missing", "run berthd migrate"),
+               check("unknown", NULL));
         return;
     }
     if (err) {
@@ -58,7 +61,11 @@ static void on_health(void *arg, const PGresult *result, const struct err *err) 
 }
 
 static void ask(struct request *request, db_done *done) {
-    struct err err;
+    struct err err = {.kind = ERR_AWAY};
+    if (!db_pool_is_up(request->gateway->db)) { /* whoever asks for health does not want to wait */
+        done(request, NULL, &err);
+        return;
+    }
     request->ticket = api_health(request->gateway->db, done, request, &err);
     if (request->ticket < 0) {
         request->ticket = 0;

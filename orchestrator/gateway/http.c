@@ -14,16 +14,16 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "orchestrator/gateway/problem.h"
 #include "orchestrator/gateway/opening.h"
+#include "orchestrator/gateway/problem.h"
 #include "orchestrator/gateway/viewer.h"
 #include "orchestrator/gateway/wait.h"
 
 static TAILQ_HEAD(, request) requests = TAILQ_HEAD_INITIALIZER(requests);
 
 static const char *const method_words[] = {
-    [LWSHUMETH_GET] = "GET", [LWSHUMETH_POST] = "POST",     [LWSHUMETH_OPTIONS] = "OPTIONS",
-    [LWSHUMETH_PUT] = "PUT", [LWSHUMETH_PATCH] = "PATCH",   [LWSHUMETH_DELETE] = "DELETE",
+    [LWSHUMETH_GET] = "GET",   [LWSHUMETH_POST] = "POST",   [LWSHUMETH_OPTIONS] = "OPTIONS",
+    [LWSHUMETH_PUT] = "PUT",   [LWSHUMETH_PATCH] = "PATCH", [LWSHUMETH_DELETE] = "DELETE",
     [LWSHUMETH_HEAD] = "HEAD",
 };
 
@@ -92,7 +92,8 @@ static void take_request_id(struct request *request) {
 /* How long the body will be. False: answered already. */
 static bool take_length(struct request *request, int lws_method) {
     char text[32], coding[64];
-    bool with_body = lws_method == LWSHUMETH_POST || lws_method == LWSHUMETH_PUT || lws_method == LWSHUMETH_PATCH;
+    bool with_body =
+        lws_method == LWSHUMETH_POST || lws_method == LWSHUMETH_PUT || lws_method == LWSHUMETH_PATCH;
     bool told = lws_hdr_total_length(request->wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0;
     if (!http_header(request->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING, coding, sizeof coding) || *coding) {
         request->close = true; /* libwebsockets 4.1 would take the chunks for the body itself */
@@ -100,12 +101,13 @@ static bool take_length(struct request *request, int lws_method) {
         return false;
     }
     if (!told) {
-        request->close = with_body; /* … and waits for a body that does not come (RFC 9112, section 6.3: it is empty) */
+        request->close =
+            with_body; /* … and waits for a body that does not come (RFC 9112, section 6.3: it is empty) */
         request->body_expected = 0;
         return true;
     }
-    if (!http_header(request->wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, text, sizeof text) || !*text || strlen(text) > 15 ||
-        text[strspn(text, "0123456789")]) {
+    if (!http_header(request->wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, text, sizeof text) || !*text ||
+        strlen(text) > 15 || text[strspn(text, "0123456789")]) {
         request->close = true;
         http_problem(request, 400, "Content-Length is not a number of bytes");
         return false;
@@ -125,9 +127,11 @@ static bool authorized(struct request *request) {
     if (!ok) {
         http_add_header(request, "WWW-Authenticate", "Bearer realm=\"berth\"%s",
                         *header ? ", error=\"invalid_token\"" : "");
-        http_problem(request, 401,
-                     *header ? "the token is not known here"
-                             : "a token is needed: send \"Authorization: Bearer <token>\" (BERTH_TOKEN of the client)");
+        http_problem(
+            request, 401,
+            *header
+                ? "the token is not known here"
+                : "a token is needed: send \"Authorization: Bearer <token>\" (BERTH_TOKEN of the client)");
     }
     sodium_memzero(header, sizeof header);
     return ok;
@@ -175,8 +179,8 @@ static int on_body_late(sd_event_source *source, uint64_t us, void *arg) {
 
 /* libwebsockets' own time-out begins anew with every byte. */
 static void await_body(struct request *request) {
-    sd_event_add_time_relative(request->gateway->loop, &request->timer, CLOCK_BOOTTIME, GATEWAY_BODY_S * US_PER_S, 0,
-                               on_body_late, request);
+    sd_event_add_time_relative(request->gateway->loop, &request->timer, CLOCK_BOOTTIME,
+                               GATEWAY_BODY_S * US_PER_S, 0, on_body_late, request);
 }
 
 static void take_headers(struct request *request) {
@@ -192,7 +196,8 @@ static void take_headers(struct request *request) {
     request->close = request->http10 || strcasecmp(connection, "close") == 0;
 }
 
-int http_begin(struct gateway *gateway, struct lws *wsi, const char *path, size_t path_len, struct request **ret) {
+int http_begin(struct gateway *gateway, struct lws *wsi, const char *path, size_t path_len,
+               struct request **ret) {
     char *uri = NULL;
     int uri_len = 0, lws_method = lws_http_get_uri_and_method(wsi, &uri, &uri_len);
     if (lws_method < 0 || (size_t)lws_method >= ARRAY_LEN(method_words) || !method_words[lws_method])
@@ -292,7 +297,8 @@ static const char *method_word(const struct request *request) {
 static void log_request(const struct request *request) {
     bool quiet = request->route && request->route->quiet && request->status < 400;
     log_write(quiet ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "request",
-              LOG_FIELDS_(LS("method", method_word(request)), LS("path", request->path), LI("status", request->status),
+              LOG_FIELDS_(LS("method", method_word(request)), LS("path", request->path),
+                          LI("status", request->status),
                           LI("ms", (clock_boot_ns() - request->begun_ns) / NS_PER_MS),
                           LS("request", request->request_id)));
 }
@@ -417,11 +423,13 @@ void http_respond_json(struct request *request, int status, json_t *doc) {
     json_decref(doc);
     if (!text) {
         log_error("a response is not JSON", LS("path", request->path), LS("request", request->request_id));
-        static const char sorry[] = "{\"type\":\"about:blank\",\"title\":\"Internal Server Error\",\"status\":500}";
+        static const char sorry[] =
+            "{\"type\":\"about:blank\",\"title\":\"Internal Server Error\",\"status\":500}";
         http_respond(request, 500, PROBLEM_CONTENT_TYPE, sorry, sizeof sorry - 1);
         return;
     }
-    http_respond(request, status, status >= 400 ? PROBLEM_CONTENT_TYPE : "application/json", text, strlen(text));
+    http_respond(request, status, status >= 400 ? PROBLEM_CONTENT_TYPE : "application/json", text,
+                 strlen(text));
 }
 
 void http_problem(struct request *request, int status, const char *fmt, ...) {
@@ -446,9 +454,11 @@ void http_problem_db(struct request *request, const struct err *err) {
         return;
     }
     if (err->kind == ERR_DB || err->kind == ERR_BUG || err->kind == ERR_INVALID) {
-        log_error("the database refused a statement", LS("path", request->path), LS("request", request->request_id),
-                  LERR(err));
-        http_problem(request, 500, "the database refused this; the log of the orchestrator says why, under this request id");
+        log_error("the database refused a statement", LS("path", request->path),
+                  LS("request", request->request_id), LERR(err));
+        http_problem(
+            request, 500,
+            "the database refused this; the log of the orchestrator says why, under this request id");
         return;
     }
     http_add_header(request, "Retry-After", "2");
@@ -469,6 +479,6 @@ static bool peer_gone(const struct request *request) {
 void http_tick(void) {
     struct request *request;
     TAILQ_FOREACH(request, &requests, link)
-        if (request->dispatched && (!request->status || request->streams) && peer_gone(request))
-            lws_set_timeout(request->wsi, PENDING_TIMEOUT_HTTP_CONTENT, LWS_TO_KILL_ASYNC);
+    if (request->dispatched && (!request->status || request->streams) && peer_gone(request))
+        lws_set_timeout(request->wsi, PENDING_TIMEOUT_HTTP_CONTENT, LWS_TO_KILL_ASYNC);
 }

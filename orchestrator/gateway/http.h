@@ -1,10 +1,11 @@
 /*
  * http - one request and its response.
  *
- * A request is owned by its connection and freed when the response is out or the connection is gone; a handler runs
- * once, when the body is there, and either responds at once or leaves a statement or a viewer behind that does. Every
- * response passes through here: http_respond, http_problem, or http_stream_begin for one whose end is not known.
- * libwebsockets' rule that one writes only when the socket takes it is kept here and in ws.c, nowhere else.
+ * A request is owned by its connection and freed when the response is out or the connection is gone; a
+ * handler runs once, when the body is there, and either responds at once or leaves a statement or a viewer
+ * behind that does. Every response passes through here: http_respond, http_problem, or http_stream_begin for
+ * one whose end is not known. libwebsockets' rule that one writes only when the socket takes it is kept here
+ * and in ws.c, nowhere else.
  */
 #ifndef BERTH_GATEWAY_HTTP_H
 #define BERTH_GATEWAY_HTTP_H
@@ -54,7 +55,7 @@ struct request {
     struct viewer *viewer;
     struct opening *opening;
     struct hub_member waiter; /* log NULL: does not wait */
-    void *state; /* freed with free() */
+    void *state;              /* freed with free() */
     int64_t wait_ms;
     char job_id[ID_TEXT_MAX];
     int code_after_wait; /* the status of the response when the wait is over */
@@ -66,8 +67,10 @@ struct request {
     int64_t begun_ns;
 };
 
-/* Takes the request out of libwebsockets' headers and answers what can be answered at once. 0, or -1: hang up. */
-int http_begin(struct gateway *gateway, struct lws *wsi, const char *path, size_t path_len, struct request **ret);
+/* Takes the request out of libwebsockets' headers and answers what can be answered at once. 0, or -1: hang
+ * up. */
+int http_begin(struct gateway *gateway, struct lws *wsi, const char *path, size_t path_len,
+               struct request **ret);
 int http_body(struct request *request, const void *bytes, size_t len);
 void http_body_done(struct request *request);
 /* The socket takes something. 1: go on; 0: the response is out and the request done; -1: hang up. */
@@ -80,7 +83,8 @@ void http_add_header(struct request *request, const char *name, const char *fmt,
 void http_respond(struct request *request, int status, const char *type, const char *body, size_t len);
 /* Takes over the document. */
 void http_respond_json(struct request *request, int status, json_t *doc);
-void http_problem(struct request *request, int status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void http_problem(struct request *request, int status, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 void http_problem_faults(struct request *request, const struct spec_faults *faults);
 /* A statement failed: 503 when the database is away, else 500 and a line in the log. */
 void http_problem_db(struct request *request, const struct err *err);

@@ -40,8 +40,9 @@ bool hub_head_ended(const struct hub_head *head) {
 
 static bool head_equal(const struct hub_head *a, const struct hub_head *b) {
     return a->attempt == b->attempt && a->exit_code == b->exit_code && a->attempt_id == b->attempt_id &&
-           a->log_bytes == b->log_bytes && strcmp(a->status, b->status) == 0 && strcmp(a->reason, b->reason) == 0 &&
-           strcmp(a->attempt_status, b->attempt_status) == 0 && strcmp(a->created_on, b->created_on) == 0;
+           a->log_bytes == b->log_bytes && strcmp(a->status, b->status) == 0 &&
+           strcmp(a->reason, b->reason) == 0 && strcmp(a->attempt_status, b->attempt_status) == 0 &&
+           strcmp(a->created_on, b->created_on) == 0;
 }
 
 struct hub *hub_new(const struct hub_ops *ops, void *arg) {
@@ -58,15 +59,15 @@ void hub_free(struct hub *hub) {
 static struct hub_log *find_log(struct hub *hub, const char *job, int64_t number) {
     struct hub_log *log;
     TAILQ_FOREACH(log, &hub->logs, link)
-        if (log->head.number == number && strcmp(log->head.job, job) == 0)
-            return log;
+    if (log->head.number == number && strcmp(log->head.job, job) == 0)
+        return log;
     return NULL;
 }
 
 static void wake_members(struct hub_log *log) {
     struct hub_member *member;
     TAILQ_FOREACH(member, &log->members, link)
-        member->wake(member->arg);
+    member->wake(member->arg);
 }
 
 static void ask_heads(struct hub *hub);
@@ -74,8 +75,9 @@ static void ask_heads(struct hub *hub);
 int hub_watch(struct hub *hub, const struct hub_head *head, struct hub_member *member, struct err *err) {
     struct hub_log *log = find_log(hub, head->job, head->number);
     if (hub->member_count == HUB_MEMBERS_MAX || (!log && hub->log_count == HUB_LOGS_MAX))
-        return err_set(err, ERR_LIMIT, 0, "%d viewers and those of %d jobs are served at once; try again later",
-                       HUB_MEMBERS_MAX, HUB_LOGS_MAX);
+        return err_set(err, ERR_LIMIT, 0,
+                       "%d viewers and those of %d jobs are served at once; try again later", HUB_MEMBERS_MAX,
+                       HUB_LOGS_MAX);
     if (!log) {
         log = mem_alloc(sizeof *log);
         log->hub = hub;
@@ -140,8 +142,8 @@ void hub_hint(struct hub *hub, const char *payload) {
     struct hub_log *log;
     bool all = !payload || strcmp(payload, "*") == 0;
     TAILQ_FOREACH(log, &hub->logs, link)
-        if (all || strstr(payload, log->head.job))
-            log->dirty = true;
+    if (all || strstr(payload, log->head.job))
+        log->dirty = true;
     ask_heads(hub);
 }
 
@@ -189,7 +191,7 @@ void hub_heads_done(struct hub *hub, const PGresult *result) {
     if (!result) { /* the next tick asks again */
         hub->heads_under_way = false;
         TAILQ_FOREACH(log, &hub->logs, link)
-            log->asked = false;
+        log->asked = false;
         return;
     }
     struct api_head heads[API_HEADS_MAX];
@@ -264,7 +266,8 @@ static void run_add_hole(struct hub_run *run, int64_t from, int64_t to) {
         run_add(run, (struct api_chunk){.offset = from, .gap_bytes = to - from, .gap_cause = "log_limit"});
 }
 
-/* Puts the chunks in a row and names the holes: what is below the log's end and not there has passed its limit. */
+/* Puts the chunks in a row and names the holes: what is below the log's end and not there has passed its
+ * limit. */
 static struct hub_run *run_make(const struct hub_read *read, struct api_chunk *chunks, size_t count) {
     struct hub_run *run = mem_alloc(sizeof *run + (2 * count + 1) * sizeof *run->chunks);
     run->refs = 1;

@@ -1,10 +1,11 @@
 /*
  * hub - who looks at which log, and what has been read of it.
  *
- * A viewer holds a cursor and nothing else: bytes come from the database by offset, in runs of chunks that are shared
- * between the viewers of one place. The hub asks how the watched logs stand when it is told that something may have
- * changed (hub_hint) and once a second anyhow (hub_tick), so a lost notification costs a second and no byte.
- * Pure: it reads through struct hub_ops, and whoever implements them answers with hub_heads_done and hub_read_done.
+ * A viewer holds a cursor and nothing else: bytes come from the database by offset, in runs of chunks that
+ * are shared between the viewers of one place. The hub asks how the watched logs stand when it is told that
+ * something may have changed (hub_hint) and once a second anyhow (hub_tick), so a lost notification costs a
+ * second and no byte. Pure: it reads through struct hub_ops, and whoever implements them answers with
+ * hub_heads_done and hub_read_done.
  */
 #ifndef BERTH_GATEWAY_HUB_H
 #define BERTH_GATEWAY_HUB_H
@@ -47,7 +48,8 @@ void hub_run_unref(struct hub_run *run);
 struct hub;
 struct hub_log;
 
-/* One who watches; embedded in its owner. wake may be called any time, and must not call the hub back at once. */
+/* One who watches; embedded in its owner. wake may be called any time, and must not call the hub back at
+ * once. */
 struct hub_member {
     TAILQ_ENTRY(hub_member) link;
     struct hub_log *log;
@@ -100,7 +102,8 @@ void hub_free(struct hub *hub); /* nobody watches any more */
 int hub_watch(struct hub *hub, const struct hub_head *head, struct hub_member *member, struct err *err);
 void hub_unwatch(struct hub_member *member);
 
-/* The run that holds `offset` and ends behind `behind`, for the caller to unref; NULL: it is read now, and wake tells. */
+/* The run that holds `offset` and ends behind `behind`, for the caller to unref; NULL: it is read now, and
+ * wake tells. */
 struct hub_run *hub_run_at(struct hub_log *log, int64_t offset, int64_t behind);
 
 /* Ids of jobs separated by blanks; "*" or NULL: all. */
@@ -110,7 +113,8 @@ void hub_tick(struct hub *hub);
 /* result NULL: it failed. */
 void hub_heads_done(struct hub *hub, const PGresult *result);
 void hub_heads_take(struct hub *hub, const struct api_head *heads, size_t count);
-/* chunks as the database gave them (taken over, also the array's contents); count 0 with ok false: it failed. */
+/* chunks as the database gave them (taken over, also the array's contents); count 0 with ok false: it failed.
+ */
 void hub_read_done(struct hub_read *read, bool ok, struct api_chunk *chunks, size_t count);
 
 #endif

@@ -44,8 +44,9 @@ static void on_chunks(void *arg, const PGresult *result, const struct err *err) 
 
 static bool ask_chunks(void *arg, struct hub_read *read) {
     struct gateway *gateway = arg;
-    return !gateway->ending && api_log_chunks(gateway->db, read->attempt_id, *read->created_on ? read->created_on : NULL,
-                                              read->offset, false, on_chunks, read, NULL) > 0;
+    return !gateway->ending &&
+           api_log_chunks(gateway->db, read->attempt_id, *read->created_on ? read->created_on : NULL,
+                          read->offset, false, on_chunks, read, NULL) > 0;
 }
 
 static int on_tick(sd_event_source *source, uint64_t us, void *arg) {
@@ -62,8 +63,8 @@ static int on_tick(sd_event_source *source, uint64_t us, void *arg) {
 int hub_db_start(struct gateway *gateway, struct err *err) {
     static const struct hub_ops ops = {.heads = ask_heads, .read = ask_chunks};
     gateway->hub = hub_new(&ops, gateway);
-    int r = sd_event_add_time_relative(gateway->loop, &tick, CLOCK_BOOTTIME, HUB_TICK_MS * US_PER_MS, 0, on_tick,
-                                       gateway);
+    int r = sd_event_add_time_relative(gateway->loop, &tick, CLOCK_BOOTTIME, HUB_TICK_MS * US_PER_MS, 0,
+                                       on_tick, gateway);
     if (r < 0)
         return err_set(err, ERR_SYS, -r, "a timer cannot be made: %s", strerror(-r));
     return 0;

@@ -106,7 +106,8 @@ void jobs_delete(struct request *request) {
         http_problem(request, 400, "%s", err.text);
         return;
     }
-    request->ticket = api_delete_job(request->gateway->db, AUTH_TENANT, request->id, on_deleted, request, &err);
+    request->ticket =
+        api_delete_job(request->gateway->db, AUTH_TENANT, request->id, on_deleted, request, &err);
     if (request->ticket < 0)
         http_problem_db(request, &err);
 }

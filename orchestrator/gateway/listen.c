@@ -13,15 +13,17 @@
 enum { PORT_MAX = 65535 };
 
 static int bad(const char *text, struct err *err) {
-    return err_set(err, ERR_USAGE, 0,
-                   "BERTH_LISTEN \"%.80s\" is not of the form 127.0.0.1:8710, [::1]:8710 or :8710 (a numeric address)",
-                   text);
+    return err_set(
+        err, ERR_USAGE, 0,
+        "BERTH_LISTEN \"%.80s\" is not of the form 127.0.0.1:8710, [::1]:8710 or :8710 (a numeric address)",
+        text);
 }
 
 int listen_parse(const char *text, struct listen_address *ret, struct err *err) {
     struct listen_address address = {0};
     const char *colon = strrchr(text, ':'), *host = text;
-    if (!colon || strlen(colon + 1) == 0 || strlen(colon + 1) > 5 || colon[1 + strspn(colon + 1, "0123456789")])
+    if (!colon || strlen(colon + 1) == 0 || strlen(colon + 1) > 5 ||
+        colon[1 + strspn(colon + 1, "0123456789")])
         return bad(text, err);
     address.port = atoi(colon + 1);
     size_t len = (size_t)(colon - text);
@@ -52,12 +54,16 @@ int listen_probe(const char *text, const struct listen_address *address, struct 
         return err_sys(err, "a socket for BERTH_LISTEN %s", text);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (*address->host)
-        inet_pton(address->v6 ? AF_INET6 : AF_INET, address->host, address->v6 ? (void *)&v6.sin6_addr : &v4.sin_addr);
-    int r = address->v6 ? bind(fd, (struct sockaddr *)&v6, sizeof v6) : bind(fd, (struct sockaddr *)&v4, sizeof v4);
+        inet_pton(address->v6 ? AF_INET6 : AF_INET, address->host,
+                  address->v6 ? (void *)&v6.sin6_addr : &v4.sin_addr);
+    int r = address->v6 ? bind(fd, (struct sockaddr *)&v6, sizeof v6)
+                        : bind(fd, (struct sockaddr *)&v4, sizeof v4);
     if (r == 0 && listen(fd, 1) == 0)
         return 0;
     if (errno == EADDRINUSE)
-        return err_set(err, ERR_SYS, EADDRINUSE,
-                       "cannot listen on %s: another program does; stop it, or set BERTH_LISTEN to another address", text);
+        return err_set(
+            err, ERR_SYS, EADDRINUSE,
+            "cannot listen on %s: another program does; stop it, or set BERTH_LISTEN to another address",
+            text);
     return err_sys(err, "cannot listen on %s; set BERTH_LISTEN to an address of this machine", text);
 }

@@ -17,9 +17,11 @@ static void on_wake(void *arg) {
     http_stream_wake(arg);
 }
 
-static int make_viewer(struct request *request, const struct hub_head *head, int64_t cursor, struct err *err) {
-    static const enum viewer_format formats[] = {
-        [QUERY_FORMAT_TEXT] = VIEWER_TEXT, [QUERY_FORMAT_NDJSON] = VIEWER_NDJSON, [QUERY_FORMAT_SSE] = VIEWER_SSE};
+static int make_viewer(struct request *request, const struct hub_head *head, int64_t cursor,
+                       struct err *err) {
+    static const enum viewer_format formats[] = {[QUERY_FORMAT_TEXT] = VIEWER_TEXT,
+                                                 [QUERY_FORMAT_NDJSON] = VIEWER_NDJSON,
+                                                 [QUERY_FORMAT_SSE] = VIEWER_SSE};
     const struct logs_state *state = request->state;
     if (viewer_new(request->gateway->hub, head, on_wake, request, &request->viewer, err) < 0)
         return -1;
@@ -36,7 +38,8 @@ static int make_viewer(struct request *request, const struct hub_head *head, int
     return 0;
 }
 
-/* A part of a log that lies there without a gap: its length is known, and parts of the part may be asked for. */
+/* A part of a log that lies there without a gap: its length is known, and parts of the part may be asked for.
+ */
 static void respond_exact(struct request *request) {
     struct viewer *viewer = request->viewer;
     int64_t size = viewer->end_at - viewer->cursor, first, last;
@@ -116,6 +119,7 @@ void logs_get(struct request *request) {
 
 void stream_get(struct request *request) {
     http_add_header(request, "Upgrade", "websocket");
-    http_problem(request, 426, "this is a WebSocket (subprotocol berth.v1); /v1/jobs/%s/logs?follow=true is plain HTTP",
+    http_problem(request, 426,
+                 "this is a WebSocket (subprotocol berth.v1); /v1/jobs/%s/logs?follow=true is plain HTTP",
                  request->id);
 }

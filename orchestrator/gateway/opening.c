@@ -25,7 +25,8 @@ void opening_cancel(struct opening *opening) {
     free(opening);
 }
 
-static void finish(struct opening *opening, const struct err *err, const struct hub_head *head, int64_t cursor) {
+static void finish(struct opening *opening, const struct err *err, const struct hub_head *head,
+                   int64_t cursor) {
     struct opening over = *opening;
     free(opening);
     over.done(over.arg, err, head ? &over.head : NULL, cursor);
@@ -92,8 +93,8 @@ static void on_chunks(void *arg, const PGresult *result, const struct err *err) 
 static void look_back(struct opening *opening) {
     struct err err;
     const char *day = *opening->head.created_on ? opening->head.created_on : NULL;
-    opening->ticket = api_log_chunks(opening->gateway->db, opening->head.attempt_id, day, opening->before, true,
-                                     on_chunks, opening, &err);
+    opening->ticket = api_log_chunks(opening->gateway->db, opening->head.attempt_id, day, opening->before,
+                                     true, on_chunks, opening, &err);
     if (opening->ticket < 0)
         finish(opening, &err, NULL, 0);
 }

@@ -57,8 +57,8 @@ static char *whole_text(const char *text) {
 json_t *problem_make(int status, const char *detail, const char *instance, const struct spec_faults *faults) {
     AUTO_FREE char *text = whole_text(detail);
     /* "about:blank": the status says it all, and title is its words (RFC 9457, section 4.2.1). */
-    json_t *doc = json_pack("{s:s, s:s, s:i, s:s, s:s}", "type", "about:blank", "title", problem_title(status),
-                            "status", status, "detail", text, "instance", instance);
+    json_t *doc = json_pack("{s:s, s:s, s:i, s:s, s:s}", "type", "about:blank", "title",
+                            problem_title(status), "status", status, "detail", text, "instance", instance);
     if (!faults || !doc)
         return doc;
     json_t *errors = json_array();

@@ -60,8 +60,8 @@ static int known_names(const struct param *params, const char *name, struct err 
         memcpy(names + used, params->name, len + 1);
         used += len;
     }
-    return err_set(err, ERR_INVALID, 0, "there is no query parameter \"%.*s\" here; known: %s", SHOWN_MAX, name,
-                   used ? names : "none");
+    return err_set(err, ERR_INVALID, 0, "there is no query parameter \"%.*s\" here; known: %s", SHOWN_MAX,
+                   name, used ? names : "none");
 }
 
 static int take_all(const struct query *q, const struct param *params, void *out, struct err *err) {
@@ -85,8 +85,8 @@ static int take_int(const char *value, int64_t min, int64_t max, int64_t *ret, s
     long long n = strtoll(value, &end, 10);
     bool digits = *value && value[strspn(value, "0123456789")] == '\0';
     if (!digits || errno || n < min || n > max)
-        return err_set(err, ERR_INVALID, 0, "\"%.*s\" is not a whole number from %lld to %lld", SHOWN_MAX, value,
-                       (long long)min, (long long)max);
+        return err_set(err, ERR_INVALID, 0, "\"%.*s\" is not a whole number from %lld to %lld", SHOWN_MAX,
+                       value, (long long)min, (long long)max);
     *ret = n;
     return 0;
 }
@@ -101,8 +101,8 @@ static int take_wait(void *out, const char *value, struct err *err) {
     if (units_parse_duration_ms(value, &ms, err) < 0)
         return -1;
     if (ms > QUERY_WAIT_MAX_MS)
-        return err_set(err, ERR_INVALID, 0, "\"%.*s\" is longer than %ds; ask again when the time is over", SHOWN_MAX,
-                       value, QUERY_WAIT_MAX_MS / 1000);
+        return err_set(err, ERR_INVALID, 0, "\"%.*s\" is longer than %ds; ask again when the time is over",
+                       SHOWN_MAX, value, QUERY_WAIT_MAX_MS / 1000);
     *(int64_t *)out = ms;
     return 0;
 }
@@ -159,7 +159,7 @@ static int take_cursor(void *out, const char *value, struct err *err) {
 
 int query_list(const struct query *q, struct list_query *ret, struct err *err) {
     static const struct param params[] = {
-        {"status", take_status, false},     {"label", take_label, true},    {"name", take_name, false},
+        {"status", take_status, false},    {"label", take_label, true},    {"name", take_name, false},
         {"limit", take_list_limit, false}, {"cursor", take_cursor, false}, {0},
     };
     struct list_query list = {.limit = QUERY_LIMIT_DEFAULT};
@@ -209,8 +209,9 @@ static int take_follow(void *out, const char *value, struct err *err) {
 
 int query_logs(const struct query *q, bool live, struct logs_query *ret, struct err *err) {
 #define LIVE_PARAMS                                                                                          \
-    {"offset", take_offset, false}, {"tail", take_tail, false}, {"stream", take_stream, false},              \
-        {"attempt", take_attempt, false}
+    {"offset", take_offset, false}, {"tail", take_tail, false}, {"stream", take_stream, false}, {            \
+        "attempt", take_attempt, false                                                                       \
+    }
     static const struct param of_live[] = {LIVE_PARAMS, {0}};
     static const struct param of_logs[] = {
         LIVE_PARAMS, {"limit", take_logs_limit, false}, {"follow", take_follow, false}, {0}};

@@ -1,8 +1,10 @@
 /*
- * query - what a request says beside its path and body: query parameters, Range, Accept, and the cursor of a list.
+ * query - what a request says beside its path and body: query parameters, Range, Accept, and the cursor of a
+ * list.
  *
- * Pure. A parameter that a call does not know, one given twice where once is meant, and a value out of its range are
- * refused with ERR_INVALID and a sentence for the client that names the parameter, the value and what is allowed.
+ * Pure. A parameter that a call does not know, one given twice where once is meant, and a value out of its
+ * range are refused with ERR_INVALID and a sentence for the client that names the parameter, the value and
+ * what is allowed.
  */
 #ifndef BERTH_GATEWAY_QUERY_H
 #define BERTH_GATEWAY_QUERY_H
@@ -45,8 +47,8 @@ int query_none(const struct query *q, struct err *err);
 int query_wait(const struct query *q, int64_t *ret_ms, struct err *err);
 
 struct list_query {
-    char statuses[QUERY_STATUSES_MAX]; /* checked, comma-separated; "" for any */
-    const char *name;                  /* borrowed from the query; NULL for any */
+    char statuses[QUERY_STATUSES_MAX];    /* checked, comma-separated; "" for any */
+    const char *name;                     /* borrowed from the query; NULL for any */
     const char *labels[QUERY_LABELS_MAX]; /* "k=v", borrowed */
     size_t label_count;
     int64_t limit;
@@ -71,7 +73,8 @@ const char *query_cursor_make(int64_t created_us, const char *id, char out[QUERY
 int query_cursor_read(const char *cursor, int64_t *ret_us, char ret_id[ID_TEXT_MAX], struct err *err);
 
 enum query_range { QUERY_RANGE_NONE, QUERY_RANGE_OK, QUERY_RANGE_UNSATISFIABLE };
-/* RFC 9110, section 14: one range of bytes of `size`. Anything else in the header is ignored, as the RFC allows. */
+/* RFC 9110, section 14: one range of bytes of `size`. Anything else in the header is ignored, as the RFC
+ * allows. */
 enum query_range query_range(const char *header, int64_t size, int64_t *ret_first, int64_t *ret_last);
 
 enum query_format { QUERY_FORMAT_TEXT, QUERY_FORMAT_NDJSON, QUERY_FORMAT_SSE };

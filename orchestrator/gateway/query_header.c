@@ -79,7 +79,8 @@ static int weight(const char *params, size_t len) {
         size_t k = i + 1;
         while (k < len && params[k] == ' ')
             k++;
-        if (k + 2 < len + 1 && k + 1 < len && (params[k] == 'q' || params[k] == 'Q') && params[k + 1] == '=') {
+        if (k + 2 < len + 1 && k + 1 < len && (params[k] == 'q' || params[k] == 'Q') &&
+            params[k + 1] == '=') {
             double q = strtod(params + k + 2, NULL);
             return q >= 0 && q <= 1 ? (int)(q * 1000) : 0;
         }
@@ -92,8 +93,8 @@ enum query_format query_accept(const char *header) {
         const char *type;
         enum query_format format;
     } known[] = {
-        {"text/plain", QUERY_FORMAT_TEXT},     {"*/*", QUERY_FORMAT_TEXT},
-        {"text/*", QUERY_FORMAT_TEXT},         {"application/x-ndjson", QUERY_FORMAT_NDJSON},
+        {"text/plain", QUERY_FORMAT_TEXT},       {"*/*", QUERY_FORMAT_TEXT},
+        {"text/*", QUERY_FORMAT_TEXT},           {"application/x-ndjson", QUERY_FORMAT_NDJSON},
         {"text/event-stream", QUERY_FORMAT_SSE},
     };
     enum query_format best = QUERY_FORMAT_TEXT;
@@ -103,7 +104,8 @@ enum query_format query_accept(const char *header) {
         size_t len = strcspn(header, ","), type = strcspn(header, ";, ");
         for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
             int w = weight(header + type, len > type ? len - type : 0);
-            if (strlen(known[i].type) == type && strncasecmp(header, known[i].type, type) == 0 && w > best_weight) {
+            if (strlen(known[i].type) == type && strncasecmp(header, known[i].type, type) == 0 &&
+                w > best_weight) {
                 best_weight = w;
                 best = known[i].format;
             }
@@ -116,7 +118,8 @@ enum query_format query_accept(const char *header) {
 bool query_event_id(const char *text, int64_t *ret_attempt, int64_t *ret_offset) {
     int64_t attempt, offset;
     const char *p = read_digits(text, &attempt);
-    if (!p || *p != ':' || attempt < 1 || attempt > QUERY_ATTEMPT_MAX || !(p = read_digits(p + 1, &offset)) || *p)
+    if (!p || *p != ':' || attempt < 1 || attempt > QUERY_ATTEMPT_MAX || !(p = read_digits(p + 1, &offset)) ||
+        *p)
         return false;
     *ret_attempt = attempt;
     *ret_offset = offset;

@@ -31,7 +31,8 @@ struct route {
 
 extern const struct route routes[]; /* ended by a NULL pattern */
 
-/* NULL when the path is unknown (*ret_allow is 0) or does not know the method (*ret_allow: those it does know). */
+/* NULL when the path is unknown (*ret_allow is 0) or does not know the method (*ret_allow: those it does
+ * know). */
 const struct route *route_find(const struct route *table, enum route_method method, const char *path,
                                char ret_id[ID_TEXT_MAX], unsigned *ret_allow);
 /* "GET, HEAD, POST" for the Allow header. */

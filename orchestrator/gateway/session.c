@@ -1,4 +1,5 @@
-/* session - libwebsockets' one callback, sorted: HTTP goes to http.c, WebSockets to ws.c, our loop to nobody. */
+/* session - libwebsockets' one callback, sorted: HTTP goes to http.c, WebSockets to ws.c, our loop to nobody.
+ */
 #include <string.h>
 
 #include "orchestrator/gateway/http.h"
@@ -16,7 +17,8 @@ static void drop_request(struct session *session) {
     session->request = NULL;
 }
 
-static int on_http(struct gateway *gateway, struct lws *wsi, struct session *session, const char *path, size_t len) {
+static int on_http(struct gateway *gateway, struct lws *wsi, struct session *session, const char *path,
+                   size_t len) {
     if (gateway->ending)
         return -1;
     drop_request(session);
@@ -36,7 +38,8 @@ static int on_writable(struct lws *wsi, struct session *session) {
     return more < 0 || lws_http_transaction_completed(wsi) ? -1 : 0;
 }
 
-static int on_ws(struct gateway *gateway, struct lws *wsi, enum lws_callback_reasons reason, struct session *session) {
+static int on_ws(struct gateway *gateway, struct lws *wsi, enum lws_callback_reasons reason,
+                 struct session *session) {
     switch ((int)reason) {
     case LWS_CALLBACK_ESTABLISHED:
         session->ws = ws_open(gateway, wsi);
@@ -101,7 +104,9 @@ static int on_loop(struct lws *wsi, enum lws_callback_reasons reason, void *user
 }
 
 const struct lws_protocols gateway_protocols[] = {
-    {.name = MESSAGE_SUBPROTOCOL, .callback = on_event, .per_session_data_size = sizeof(struct session),
+    {.name = MESSAGE_SUBPROTOCOL,
+     .callback = on_event,
+     .per_session_data_size = sizeof(struct session),
      .rx_buffer_size = 4096},
     {.name = GATEWAY_LOOP_PROTOCOL, .callback = on_loop},
     {0},

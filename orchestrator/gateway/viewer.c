@@ -8,8 +8,8 @@
 #include "base/mem.h"
 #include "proto/message.h"
 
-int viewer_new(struct hub *hub, const struct hub_head *head, void (*wake)(void *arg), void *arg, struct viewer **ret,
-               struct err *err) {
+int viewer_new(struct hub *hub, const struct hub_head *head, void (*wake)(void *arg), void *arg,
+               struct viewer **ret, struct err *err) {
     struct viewer *viewer = mem_alloc(sizeof *viewer);
     *viewer = (struct viewer){.hub = hub, .end_at = -1, .scratch = BUF(VIEWER_MESSAGE_MAX)};
     viewer->member = (struct hub_member){.wake = wake, .arg = arg};
@@ -71,8 +71,8 @@ static enum viewer_state put_hello(struct viewer *viewer, struct buf *out) {
     const struct hub_head *head = &viewer->member.log->head;
     viewer->hello = true;
     frame_begin(viewer, out, viewer->cursor);
-    buf_addf(out, "{\"type\":\"hello\",\"job\":\"%s\",\"attempt\":%lld,\"status\":\"%s\",\"offset\":%lld}", head->job,
-             (long long)head->number, head->status, (long long)viewer->cursor);
+    buf_addf(out, "{\"type\":\"hello\",\"job\":\"%s\",\"attempt\":%lld,\"status\":\"%s\",\"offset\":%lld}",
+             head->job, (long long)head->number, head->status, (long long)viewer->cursor);
     frame_end(viewer, out);
     snprintf(viewer->told_status, sizeof viewer->told_status, "%s", head->status);
     snprintf(viewer->told_reason, sizeof viewer->told_reason, "%s", head->reason);
@@ -208,7 +208,8 @@ static enum stop gather(struct viewer *viewer, const struct segment *first, int6
     }
 }
 
-static enum viewer_state put_log(struct viewer *viewer, const struct segment *first, int64_t until, struct buf *out) {
+static enum viewer_state put_log(struct viewer *viewer, const struct segment *first, int64_t until,
+                                 struct buf *out) {
     const struct hub_head *head = &viewer->member.log->head;
     enum stop stop = gather(viewer, first, until);
     const unsigned char *bytes = (const unsigned char *)viewer->scratch.data;
@@ -225,14 +226,15 @@ static enum viewer_state put_log(struct viewer *viewer, const struct segment *fi
         len = broken;
     }
     frame_begin(viewer, out, viewer->cursor + (int64_t)len);
-    message_put_log(out, viewer->cursor, first->time_us, first->stream == SPOOL_STDERR ? "stderr" : "stdout", bytes,
-                    len);
+    message_put_log(out, viewer->cursor, first->time_us, first->stream == SPOOL_STDERR ? "stderr" : "stdout",
+                    bytes, len);
     frame_end(viewer, out);
     viewer->cursor += (int64_t)len;
     return VIEWER_DATA;
 }
 
-static enum viewer_state put_gap(struct viewer *viewer, const struct api_chunk *gap, int64_t until, struct buf *out) {
+static enum viewer_state put_gap(struct viewer *viewer, const struct api_chunk *gap, int64_t until,
+                                 struct buf *out) {
     int64_t end = chunk_end(gap) < until ? chunk_end(gap) : until, from = viewer->cursor;
     viewer->cursor = end;
     if (viewer->format == VIEWER_TEXT)

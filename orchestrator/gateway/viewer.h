@@ -1,9 +1,9 @@
 /*
- * viewer - one reader of one log: where it is, and what comes next. The same for a WebSocket, server-sent events,
- * ndjson and plain text, so that an offset means the same everywhere.
+ * viewer - one reader of one log: where it is, and what comes next. The same for a WebSocket, server-sent
+ * events, ndjson and plain text, so that an offset means the same everywhere.
  *
- * Pure: reads from the hub's runs, writes into a buffer; its owner calls viewer_fill or viewer_next when its socket
- * takes something, and is told by `wake` when that may give more than before.
+ * Pure: reads from the hub's runs, writes into a buffer; its owner calls viewer_fill or viewer_next when its
+ * socket takes something, and is told by `wake` when that may give more than before.
  */
 #ifndef BERTH_GATEWAY_VIEWER_H
 #define BERTH_GATEWAY_VIEWER_H
@@ -14,9 +14,9 @@
 #include "orchestrator/gateway/segments.h"
 
 enum {
-    VIEWER_MESSAGE_MAX = 32768,            /* bytes of log in one message */
+    VIEWER_MESSAGE_MAX = 32768,                 /* bytes of log in one message */
     VIEWER_BUFFER_MAX = 8 * VIEWER_MESSAGE_MAX, /* their JSON: each byte may become six */
-    VIEWER_JOIN_US = 100000,               /* lines that came within this of each other may share a message */
+    VIEWER_JOIN_US = 100000, /* lines that came within this of each other may share a message */
 };
 
 enum viewer_format { VIEWER_TEXT, VIEWER_NDJSON, VIEWER_SSE, VIEWER_WS };
@@ -45,8 +45,8 @@ struct viewer {
 };
 
 /* cursor and the rest are set by the caller before the first use. */
-int viewer_new(struct hub *hub, const struct hub_head *head, void (*wake)(void *arg), void *arg, struct viewer **ret,
-               struct err *err);
+int viewer_new(struct hub *hub, const struct hub_head *head, void (*wake)(void *arg), void *arg,
+               struct viewer **ret, struct err *err);
 void viewer_free(struct viewer *viewer);
 
 /* Adds at most one message (or piece of text). */

@@ -58,8 +58,9 @@ void wait_for_job(struct request *request, const char *job, int status) {
     snprintf(request->job_id, sizeof request->job_id, "%s", job);
     request->code_after_wait = status;
     request->waiter = (struct hub_member){.wake = on_wake, .arg = request};
-    int r = sd_event_add_time_relative(request->gateway->loop, &request->timer, CLOCK_BOOTTIME,
-                                       (uint64_t)(request->wait_ms * US_PER_MS), US_PER_MS, on_timer, request);
+    int r =
+        sd_event_add_time_relative(request->gateway->loop, &request->timer, CLOCK_BOOTTIME,
+                                   (uint64_t)(request->wait_ms * US_PER_MS), US_PER_MS, on_timer, request);
     if (r < 0 || hub_watch(request->gateway->hub, &head, &request->waiter, &err) < 0) {
         request->timer = sd_event_source_disable_unref(request->timer);
         job_answer(request, job, status); /* no room to wait in: the answer is allowed to come early */

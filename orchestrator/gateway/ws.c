@@ -42,7 +42,8 @@ static bool stream_path(const char *path, char *ret_id, size_t max) {
     static const char before[] = "/v1/jobs/", behind[] = "/stream";
     size_t len = strlen(path), frame = sizeof before - 1 + sizeof behind - 1;
     if (len <= frame || strncmp(path, before, sizeof before - 1) != 0 ||
-        strcmp(path + len - (sizeof behind - 1), behind) != 0 || strchr(path + sizeof before - 1, '/') == NULL)
+        strcmp(path + len - (sizeof behind - 1), behind) != 0 ||
+        strchr(path + sizeof before - 1, '/') == NULL)
         return false;
     snprintf(ret_id, max, "%.*s", (int)(len - frame), path + sizeof before - 1);
     return strchr(ret_id, '/') == NULL;
@@ -51,8 +52,9 @@ static bool stream_path(const char *path, char *ret_id, size_t max) {
 static bool token_ok(const struct gateway *gateway, struct lws *wsi) {
     char header[AUTH_TOKEN_MAX + 16];
     size_t len = 0;
-    const char *token = http_header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, header, sizeof header) ? auth_bearer(header, &len)
-                                                                                              : NULL;
+    const char *token = http_header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, header, sizeof header)
+                            ? auth_bearer(header, &len)
+                            : NULL;
     bool ok = auth_token_ok(&gateway->auth, token, len);
     if (!token) {
         http_header(wsi, WSI_TOKEN_PROTOCOL, header, sizeof header);
@@ -73,7 +75,8 @@ static int refuse(struct lws *wsi, int status, const char *detail) {
     json_decref(doc);
     buf_add(&out, room, sizeof room);
     buf_addf(&out,
-             "HTTP/1.1 %d %s\r\nContent-Type: " PROBLEM_CONTENT_TYPE "\r\nContent-Length: %zu\r\nX-Request-Id: %s\r\n"
+             "HTTP/1.1 %d %s\r\nContent-Type: " PROBLEM_CONTENT_TYPE
+             "\r\nContent-Length: %zu\r\nX-Request-Id: %s\r\n"
              "Connection: close\r\n%s\r\n%s",
              status, problem_title(status), strlen(text), id,
              status == 401 ? "WWW-Authenticate: Bearer realm=\"berth\"\r\n" : "", text);
@@ -94,14 +97,16 @@ static bool foreign_origin(const struct gateway *gateway, struct lws *wsi) {
 int ws_confirm(struct gateway *gateway, struct lws *wsi, char *upgrade) {
     char path[HTTP_PATH_MAX], id[64], offered[WS_SUBPROTOCOLS_MAX + 1];
     if (strcasecmp(upgrade, "websocket") != 0) {
-        /* An upgrade may be passed over (RFC 9110, section 7.8); libwebsockets looks at the word again behind this. */
+        /* An upgrade may be passed over (RFC 9110, section 7.8); libwebsockets looks at the word again behind
+         * this. */
         upgrade[0] = '-';
         return 0;
     }
     if (!http_header(wsi, WSI_TOKEN_GET_URI, path, sizeof path) || !stream_path(path, id, sizeof id))
         return refuse(wsi, 404, "there is no WebSocket here; /v1/jobs/{id}/stream is one");
     if (!http_header(wsi, WSI_TOKEN_PROTOCOL, offered, sizeof offered))
-        return refuse(wsi, 400, "Sec-WebSocket-Protocol is longer than 126 bytes; send the token as Authorization");
+        return refuse(wsi, 400,
+                      "Sec-WebSocket-Protocol is longer than 126 bytes; send the token as Authorization");
     if (foreign_origin(gateway, wsi))
         return refuse(wsi, 403, "the page that asks is not of this server");
     if (gateway->ending)
@@ -111,7 +116,8 @@ int ws_confirm(struct gateway *gateway, struct lws *wsi, char *upgrade) {
                    ? 0
                    : refuse(wsi, 400, "the first subprotocol that is offered is not " MESSAGE_SUBPROTOCOL);
     if (!token_ok(gateway, wsi))
-        return refuse(wsi, 401, "a token is needed, as Authorization or as subprotocol bearer.<token> behind berth.v1");
+        return refuse(wsi, 401,
+                      "a token is needed, as Authorization or as subprotocol bearer.<token> behind berth.v1");
     return id_valid(id) ? 0 : refuse(wsi, 404, "there is no such job");
 }
 
@@ -277,7 +283,7 @@ void ws_tick(void) {
 void ws_go_away(void) {
     struct ws *ws;
     TAILQ_FOREACH(ws, &all, link)
-        close_with(ws, MESSAGE_CLOSE_AWAY, "server going away; come back with the offset");
+    close_with(ws, MESSAGE_CLOSE_AWAY, "server going away; come back with the offset");
 }
 
 bool ws_any(void) {

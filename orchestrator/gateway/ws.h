@@ -1,8 +1,8 @@
 /*
  * ws - /v1/jobs/{id}/stream: a live log over a WebSocket, subprotocol berth.v1 (proto/message.h).
  *
- * Who offers berth.v1 is told what is wrong by a close code behind the handshake, since a browser cannot see an HTTP
- * status there; who offers no subprotocol is told by HTTP.
+ * Who offers berth.v1 is told what is wrong by a close code behind the handshake, since a browser cannot see
+ * an HTTP status there; who offers no subprotocol is told by HTTP.
  */
 #ifndef BERTH_GATEWAY_WS_H
 #define BERTH_GATEWAY_WS_H
@@ -10,11 +10,11 @@
 #include "orchestrator/gateway/gateway_private.h"
 
 enum {
-    WS_VIEWERS_MAX = 2048,      /* one more is closed with 4429 */
-    WS_SLOW_MS = 30000,         /* takes nothing for this long: 4408 as soon as it takes something, … */
-    WS_SLOW_KILL_S = 30,        /* … and hung up on when it does not within this more */
-    WS_SUBPROTOCOLS_MAX = 126,  /* bytes of Sec-WebSocket-Protocol that libwebsockets 4.1 reads */
-    WS_REASON_MAX = 120,        /* of a close message: a control frame holds 125 */
+    WS_VIEWERS_MAX = 2048,     /* one more is closed with 4429 */
+    WS_SLOW_MS = 30000,        /* takes nothing for this long: 4408 as soon as it takes something, … */
+    WS_SLOW_KILL_S = 30,       /* … and hung up on when it does not within this more */
+    WS_SUBPROTOCOLS_MAX = 126, /* bytes of Sec-WebSocket-Protocol that libwebsockets 4.1 reads */
+    WS_REASON_MAX = 120,       /* of a close message: a control frame holds 125 */
 };
 
 struct ws;

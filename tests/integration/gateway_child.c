@@ -1,5 +1,5 @@
-/* The gateway alone, as `berthd gateway` runs it, for tests/integration/gateway_test.py; with an argument, the
- * connection string of a database, it brings that database's schema up first and ends. */
+/* The gateway alone, as `berthd gateway` runs it, for tests/integration/gateway_test.py; with an argument,
+ * the connection string of a database, it brings that database's schema up first and ends. */
 #include <stdio.h>
 
 #include "orchestrator/db/migrate.h"

@@ -1,0 +1,5 @@
+if(COMMAND berth_fuzz)
+    foreach(subject query segments)
+        berth_fuzz(NAME fuzz_${subject} SOURCES ${CMAKE_CURRENT_LIST_DIR}/fuzz_${subject}.c USES berth_gateway)
+    endforeach()
+endif()

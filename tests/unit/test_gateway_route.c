@@ -1,0 +1,134 @@
+#include <criterion/criterion.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "orchestrator/gateway/auth.h"
+#include "orchestrator/gateway/listen.h"
+#include "orchestrator/gateway/opening.h"
+#include "orchestrator/gateway/problem.h"
+#include "orchestrator/gateway/routes.h"
+
+#define ID "01890a5d-ac96-774b-bcce-b302099a8057"
+
+static const struct route *find(enum route_method method, const char *path, unsigned *ret_allow) {
+    char id[ID_TEXT_MAX];
+    const struct route *route = route_find(routes, method, path, id, ret_allow);
+    if (route && strstr(route->pattern, "{id}"))
+        cr_expect_str_eq(id, ID, "%s", path);
+    return route;
+}
+
+Test(route, finds) {
+    static const struct {
+        enum route_method method;
+        const char *path, *pattern; /* NULL: none */
+        unsigned allow;
+    } cases[] = {
+        {ROUTE_GET, "/v1/jobs", "/v1/jobs", 0},
+        {ROUTE_POST, "/v1/jobs", "/v1/jobs", 0},
+        {ROUTE_GET, "/v1/jobs/" ID, "/v1/jobs/{id}", 0},
+        {ROUTE_GET, "/v1/jobs/" ID "/logs", "/v1/jobs/{id}/logs", 0},
+        {ROUTE_POST, "/v1/jobs/" ID "/cancel", "/v1/jobs/{id}/cancel", 0},
+        {ROUTE_GET, "/v1/jobs/" ID "/cancel", NULL, ROUTE_POST},
+        {ROUTE_PUT, "/v1/jobs", NULL, ROUTE_GET | ROUTE_POST},
+        {ROUTE_GET, "/v1/jobs/", NULL, 0},
+        {ROUTE_GET, "/v1/jobs/" ID "/", NULL, 0},
+        {ROUTE_GET, "/v1/jobs/" ID "x", NULL, 0},
+        {ROUTE_GET, "/v1/jobs/short", NULL, 0},
+        {ROUTE_GET, "/v1/jobs/01890A5D-AC96-774B-BCCE-B302099A8057", NULL, 0},
+        {ROUTE_GET, "", NULL, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        unsigned allow = 99;
+        const struct route *route = find(cases[i].method, cases[i].path, &allow);
+        cr_expect_eq(route != NULL, cases[i].pattern != NULL, "%s", cases[i].path);
+        if (route && cases[i].pattern)
+            cr_expect_str_eq(route->pattern, cases[i].pattern);
+        else
+            cr_expect_eq(allow, cases[i].allow, "%s", cases[i].path);
+    }
+    char text[64];
+    cr_expect_str_eq(route_allow_text(ROUTE_DELETE | ROUTE_GET, text), "GET, HEAD, DELETE");
+}
+
+Test(route, only_health_is_open) {
+    for (const struct route *route = routes; route->pattern; route++)
+        cr_expect_eq(route->open, strncmp(route->pattern, "/v1/", 4) != 0, "%s", route->pattern);
+}
+
+Test(auth, token) {
+    cr_assert(sodium_init() >= 0);
+    struct auth on = auth_new(true, "secret"), off = auth_new(false, NULL);
+    cr_expect(auth_token_ok(&on, "secret", 6));
+    cr_expect(!auth_token_ok(&on, "secret", 5));
+    cr_expect(!auth_token_ok(&on, "secreT", 6));
+    cr_expect(!auth_token_ok(&on, NULL, 0));
+    cr_expect(!auth_token_ok(&on, "", 0));
+    cr_expect(auth_token_ok(&off, NULL, 0));
+    struct auth unset = auth_new(true, NULL);
+    cr_expect(!auth_token_ok(&unset, "", 0), "no token does not mean that none is needed");
+}
+
+Test(auth, headers) {
+    size_t len = 0;
+    const char *token = auth_bearer("bearer  abc", &len);
+    cr_expect(token && len == 3 && strncmp(token, "abc", 3) == 0);
+    cr_expect_null(auth_bearer("Basic abc", &len));
+    cr_expect_null(auth_bearer("Bearer ", &len));
+    token = auth_subprotocol("berth.v1,bearer.xyz , other", &len);
+    cr_expect(token && len == 3 && strncmp(token, "xyz", 3) == 0);
+    cr_expect_null(auth_subprotocol("berth.v1, bearer.", &len));
+    cr_expect(auth_offers_first(" berth.v1, x", "berth.v1"));
+    cr_expect(!auth_offers_first("x, berth.v1", "berth.v1"));
+    cr_expect(!auth_offers_first("berth.v10", "berth.v1"));
+    cr_expect(!auth_offers_first("", "berth.v1"));
+}
+
+Test(problem, says_it_all) {
+    struct spec_faults faults = {
+        .items = {{.pointer = "/image", .detail = "is missing"}}, .count = 1, .omitted = 2};
+    AUTO_JSON json_t *doc = problem_make(422, "the job has 3 faults", "req-1", &faults);
+    cr_expect_str_eq(json_get_string(doc, "type"), "about:blank");
+    cr_expect_str_eq(json_get_string(doc, "title"), "Unprocessable Content");
+    cr_expect_eq(json_get_int(doc, "status", 0), 422);
+    cr_expect_str_eq(json_get_string(doc, "instance"), "req-1");
+    cr_expect_eq(json_get_int(doc, "errors_omitted", 0), 2);
+    cr_expect_str_eq(json_get_string(json_array_get(json_object_get(doc, "errors"), 0), "pointer"), "/image");
+    AUTO_JSON json_t *cut = problem_make(400, "cut within \xe2\x82", "r", NULL);
+    cr_expect_str_eq(json_get_string(cut, "detail"), "cut within ??");
+}
+
+Test(listen, addresses) {
+    struct listen_address a;
+    cr_expect(listen_parse("127.0.0.1:8710", &a, NULL) == 0 && a.port == 8710 && !a.v6);
+    cr_expect_str_eq(a.host, "127.0.0.1");
+    cr_expect(listen_parse("[::1]:80", &a, NULL) == 0 && a.v6);
+    cr_expect_str_eq(a.host, "::1");
+    cr_expect(listen_parse(":80", &a, NULL) == 0 && !*a.host);
+    cr_expect(listen_parse("localhost:80", &a, NULL) == 0);
+    static const char *const bad[] = {
+        "",        "80",     "127.0.0.1",   "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "example.org:80",
+        "[::1:80", "::1:80", "127.0.0.1:8o"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct err err = {0};
+        cr_expect_eq(listen_parse(bad[i], &a, &err), -1, "%s", bad[i]);
+        cr_expect(strstr(err.text, "BERTH_LISTEN"));
+    }
+}
+
+static int64_t tail(const char *text, int64_t lines) {
+    struct api_chunk chunk = {.offset = 100, .bytes = (unsigned char *)text, .len = strlen(text)};
+    int64_t seen = 0;
+    bool at_end = true;
+    return opening_tail_in(&chunk, QUERY_STREAM_ANY, lines, &seen, &at_end);
+}
+
+Test(opening, last_lines) {
+    cr_expect_eq(tail("a\nb\nc\n", 1), 104);
+    cr_expect_eq(tail("a\nb\nc", 1), 104);
+    cr_expect_eq(tail("a\nb\nc\n", 2), 102);
+    cr_expect_eq(tail("a\nb\nc\n", 3), -1);
+    cr_expect_eq(tail("\n\n\n", 1), 102);
+    cr_expect_eq(tail("abc", 1), -1);
+}
