@@ -10,7 +10,9 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "proto/launch.h"
 #include "runner/job_parts.h"
+#include "runner/launch_file.h"
 
 static int spool_end(struct job *job) {
     AUTO_FD int fd = openat(job->dir_fd, ATTEMPT_SPOOL, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -253,6 +255,14 @@ static int drive(struct job *job, struct err *err) {
     return job_watch(job, err);
 }
 
+/* For the message of a command that could not be executed. */
+static void read_program(const struct job *job, struct evidence *e) {
+    char bytes[sizeof LAUNCH_VERSION + VERDICT_PROGRAM_MAX];
+    AUTO_FD int fd = openat(job->dir_fd, ATTEMPT_LAUNCH, O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd < 0 ? 0 : read(fd, bytes, sizeof bytes);
+    launch_file_program(bytes, len < 0 ? 0 : (size_t)len, e->program, sizeof e->program);
+}
+
 static int conclude(struct job *job, struct err *err) {
     struct evidence *e = &job->evidence;
     char boot_id[CLOCK_BOOT_ID_MAX];
@@ -260,6 +270,7 @@ static int conclude(struct job *job, struct err *err) {
     if (e->stop == REASON_NONE && e->fault == REASON_NONE && !e->stop_missed)
         e->stop = job->journal.stopping;
     e->end_known = e->started && spool_end(job) > 0;
+    read_program(job, e);
     e->host_restarted =
         e->started && clock_boot_id(boot_id, NULL) == 0 && strcmp(boot_id, job->journal.started_boot_id) != 0;
     if (e->started && !e->end_known && !e->inspected)

@@ -1,5 +1,6 @@
 #include "runner/launch_file.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -77,4 +78,11 @@ int launch_file_build(const struct attempt *attempt, const struct argv *argv, in
             "Arguments and environment are too much: %zu entries (at most %d), at most %d bytes in all.",
             entries, LAUNCH_ENTRIES_MAX, LAUNCH_BYTES_MAX);
     return 0;
+}
+
+void launch_file_program(const char *bytes, size_t len, char *ret_program, size_t max) {
+    const size_t at = sizeof LAUNCH_VERSION; /* with its NUL */
+    bool known = len > at + 1 && memcmp(bytes, LAUNCH_VERSION, at) == 0 && bytes[at] == 'a';
+    size_t room = known ? strnlen(bytes + at + 1, len - at - 1) : 0;
+    snprintf(ret_program, max, "%.*s", (int)room, known ? bytes + at + 1 : "");
 }

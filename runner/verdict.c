@@ -121,16 +121,14 @@ static void decide_not_executed(const struct evidence *e, struct verdict *v) {
     const char *why = strerrordesc_np(e->end.exec_errno);
     if (WIFEXITED(e->end.wait_status) && WEXITSTATUS(e->end.wait_status) == EXIT_NOT_FOUND)
         conclude(v, REASON_COMMAND_NOT_FOUND,
-                 "The command was not found in the image \"%s\" (%s). Check its spelling, PATH, the working "
-                 "directory, "
-                 "and, for a script, the interpreter in its first line.",
-                 e->spec->image, why ? why : "unknown error");
+                 "The command %s was not found in the image \"%s\" (%s). Check its spelling, PATH, the "
+                 "working directory, and, for a script, the interpreter in its first line.",
+                 e->program, e->spec->image, why ? why : "unknown error");
     else
         conclude(v, REASON_COMMAND_NOT_EXECUTABLE,
-                 "The command is in the image \"%s\" but cannot be executed (%s). Check its mode, its format "
-                 "and its "
-                 "architecture.",
-                 e->spec->image, why ? why : "unknown error");
+                 "The command %s is in the image \"%s\" but cannot be executed (%s). Check its mode, its "
+                 "format and its architecture.",
+                 e->program, e->spec->image, why ? why : "unknown error");
 }
 
 static void decide_own_end(const struct evidence *e, struct verdict *v) {

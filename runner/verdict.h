@@ -17,6 +17,8 @@
 #include "proto/spool.h"
 #include "proto/status.h"
 
+enum { VERDICT_PROGRAM_MAX = 256 }; /* a longer one is cut */
+
 struct evidence {
     const struct spec *spec; /* for figures in messages; required */
 
@@ -34,6 +36,7 @@ struct evidence {
 
     bool end_known; /* init's END record is there: */
     struct spool_end end;
+    char program[VERDICT_PROGRAM_MAX]; /* what was to be executed; "": not known */
 
     bool container_missing; /* the engine does not know the container any more */
     bool inspected;         /* the engine's words about the container that has ended: */

@@ -23,7 +23,7 @@ static int on_probe_timer(sd_event_source *source, uint64_t usec, void *arg) {
 }
 
 void probe_begin(struct supervisor *s) {
-    s->engine_wait_until_ms = clock_boot_ms() + ENGINE_WAIT_MS;
+    s->engine_wait_until_ms = clock_boot_ms() + s->settings.start_timeout_ms;
     timer_arm(s->loop, &s->probe_timer, 0, on_probe_timer, s);
 }
 
@@ -46,12 +46,13 @@ void probe_ended(struct supervisor *s) {
     const char *why = s->probe_detail ? s->probe_detail : silent;
     int64_t left_ms = s->engine_wait_until_ms - clock_boot_ms();
     if (left_ms <= 0) {
-        log_error("the engine cannot be used, berthd ends", LS("error", why), LI("after_ms", ENGINE_WAIT_MS),
-                  LI("exit", SUPERVISOR_EXIT_AWAY));
+        log_error("the engine cannot be used, berthd ends", LS("error", why),
+                  LI("after_ms", s->settings.start_timeout_ms), LI("exit", SUPERVISOR_EXIT_AWAY));
         leave_now(s, SUPERVISOR_EXIT_AWAY);
         return;
     }
-    int64_t pause_ms = PROBE_RETRY_MAX_MS - left_ms * (PROBE_RETRY_MAX_MS - PROBE_RETRY_MS) / ENGINE_WAIT_MS;
+    int64_t pause_ms =
+        PROBE_RETRY_MAX_MS - left_ms * (PROBE_RETRY_MAX_MS - PROBE_RETRY_MS) / s->settings.start_timeout_ms;
     log_warn("the engine cannot be used yet, trying on", LS("error", why), LI("pause_ms", pause_ms));
     timer_arm(s->loop, &s->probe_timer, pause_ms < left_ms ? pause_ms : left_ms, on_probe_timer, s);
 }

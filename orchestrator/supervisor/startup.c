@@ -143,7 +143,7 @@ static void db_free_p(struct db **db) {
 #define AUTO_DB CLEANUP(db_free_p)
 
 /* Tries again with growing pauses until the database answers or the time is over. */
-static int connect_patiently(struct db *db, const struct ctx *ctx, struct err *err) {
+static int connect_patiently(struct db *db, int64_t patience_ms, const struct ctx *ctx, struct err *err) {
     int64_t pause_ms = RETRY_MIN_MS;
     for (bool told = false;; told = true) {
         struct err why = {0};
@@ -155,11 +155,12 @@ static int connect_patiently(struct db *db, const struct ctx *ctx, struct err *e
             return err_wrap(err, "database (BERTH_DATABASE_URL)");
         }
         if (ctx_state(ctx) != CTX_LIVE)
-            return err_set(err, ERR_AWAY, 0,
-                           "database cannot be reached for %d s: %s; start it or correct BERTH_DATABASE_URL",
-                           DATABASE_WAIT_MS / 1000, why.text);
+            return err_set(
+                err, ERR_AWAY, 0,
+                "database cannot be reached for %lld s: %s; start it or correct BERTH_DATABASE_URL",
+                (long long)(patience_ms / MS_PER_S), why.text);
         if (!told)
-            log_warn("database cannot be reached, trying on", LERR(&why), LI("for_ms", DATABASE_WAIT_MS));
+            log_warn("database cannot be reached, trying on", LERR(&why), LI("for_ms", patience_ms));
         struct ctx pause = ctx_child(ctx);
         ctx_deadline_in(&pause, pause_ms);
         ctx_poll(&pause, NULL, 0, "pause", NULL);
@@ -180,7 +181,7 @@ static int open_database(const struct settings *set, const char *role, const str
                          struct db **ret_db, struct err *err) {
     AUTO_FREE char *application = mem_printf("berth:%s:%s", set->instance ? set->instance : "-", role);
     AUTO_DB struct db *db = db_new(set->database_url, application);
-    if (connect_patiently(db, ctx, err) < 0)
+    if (connect_patiently(db, set->start_timeout_ms, ctx, err) < 0)
         return -1;
     int applied = migrate_run(db, ctx, err);
     if (applied < 0)
@@ -211,11 +212,11 @@ static int register_name(struct supervisor *s, struct db *db, const struct ctx *
 int startup_database(struct supervisor *s, struct err *err) {
     struct ctx ctx = ctx_root(NULL);
     AUTO_DB struct db *db = NULL;
-    ctx_deadline_in(&ctx, DATABASE_WAIT_MS);
+    ctx_deadline_in(&ctx, s->settings.start_timeout_ms);
     if (open_database(&s->settings, "start", &ctx, &db, err) < 0)
         return -1;
     struct ctx rest = ctx_root(NULL);
-    ctx_deadline_in(&rest, DATABASE_WAIT_MS);
+    ctx_deadline_in(&rest, s->settings.start_timeout_ms);
     if (migrate_cluster_id(db, &rest, s->cluster, err) < 0)
         return err_wrap(err, "cluster id");
     return register_name(s, db, &rest, err);
@@ -240,7 +241,7 @@ int supervisor_migrate(const struct settings *settings) {
     struct err err = {0};
     struct ctx ctx = ctx_root(NULL);
     AUTO_DB struct db *db = NULL;
-    ctx_deadline_in(&ctx, DATABASE_WAIT_MS);
+    ctx_deadline_in(&ctx, settings->start_timeout_ms);
     if (startup_check_url(settings, &err) < 0 || open_database(settings, "migrate", &ctx, &db, &err) < 0)
         return startup_failed(&err);
     log_info("schema is up to date");

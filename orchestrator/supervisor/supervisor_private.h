@@ -13,8 +13,6 @@
 #include "proto/status.h"
 
 enum {
-    DATABASE_WAIT_MS = 60000, /* for PostgreSQL at the start, then exit 69 */
-    ENGINE_WAIT_MS = 60000,   /* for a successful probe at the start, then exit 69 */
     QUIT_WAIT_MS = 60000,     /* for canceled jobs to be cleaned up and recorded */
     LEAVE_WAIT_MS = 3000,     /* for children to end by themselves once their socket is closed */
     POOL_CONNECTIONS = 2,     /* and one that listens */

@@ -180,6 +180,15 @@ static void start(const struct launchfile *launch, int in_fd, struct spool_end *
     child.ended = true;
 }
 
+/* A spool that has anything in it belongs to a job that has run: a start request that reached the engine late
+ * must not run it twice. */
+static int open_spool(const char *dir) {
+    int fd = open_below(dir, LAUNCH_SPOOL_PATH, O_WRONLY | O_APPEND);
+    if (lseek(fd, 0, SEEK_END) > 0)
+        die("the spool has been written before: this attempt has been started already, it is not run again");
+    return fd;
+}
+
 static int job(const char *dir) {
     char path[PATH_MAX];
     struct launchfile launch;
@@ -187,7 +196,7 @@ static int job(const char *dir) {
     if (wrong)
         die("%s: %s%s%s; the job was not started", path, wrong, errno ? ": " : "",
             errno ? strerror(errno) : "");
-    writer_init(&writer, open_below(dir, LAUNCH_SPOOL_PATH, O_WRONLY | O_APPEND));
+    writer_init(&writer, open_spool(dir));
     int in_fd = launch.has_input ? open_below(dir, LAUNCH_INPUT_PATH, O_RDONLY) : open_nothing();
     int signal_fd = signals_open();
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0,

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from support import BUILD, Berth, HttpError, IMAGE, wait_until
+from support import BUILD, Berth, HttpError, IMAGE, free_port, wait_until
 
 
 def refused(berth, method, path, body=None, **kwargs):
@@ -38,7 +38,7 @@ def test_all_faults_of_a_spec_at_once_by_pointer(berth):
     (b"[]", {}, 422),
     (b'{"image": "x"}', {"Content-Type": "text/plain"}, 415),
     (b'{"image": "' + b"x" * (1 << 20) + b'"}', {}, 413),
-])
+], ids=["torn", "twice", "array", "type", "long"])
 def test_bodies(berth, body, headers, status):
     got, _ = refused(berth, "POST", "/v1/jobs", body, headers=headers)
     assert got in (status if isinstance(status, tuple) else (status,))
@@ -71,7 +71,8 @@ def test_unknown_image(berth):
 
 
 @pytest.mark.parametrize("spec", ["poison", "{}", '{"image": 5}', '{"image": "x", "limits": {"memory": -1}}',
-                                  '{"image": "x", "privileged": true}', '"' + "x" * 2_000_000 + '"'])
+                                  '{"image": "x", "privileged": true}', '"' + "x" * 2_000_000 + '"'],
+                         ids=["text", "empty", "type", "negative", "privileged", "long"])
 def test_a_poison_row_harms_nothing_else(berth, spec):
     job = "0189%04x-0000-7000-8000-%012x" % (os.getpid() & 0xffff, time.monotonic_ns() & 0xffffffffffff)
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
@@ -101,7 +102,7 @@ def start_and_fail(environment, status, *words):
 
 def test_wrong_settings_all_at_once():
     start_and_fail({"BERTH_SLOTS": "none", "BERTH_LEASE": "-1s", "BERTH_POL_INTERVAL": "1s", "BERTH_AUTH": "off",
-                    "BERTH_LISTEN": "0.0.0.0:8710"}, 64, "slots", "none", "lease", "BERTH_POL_INTERVAL", "poll_interval", "auth")
+                    "BERTH_LISTEN": "0.0.0.0:8710"}, 64, "slots", "none", "lease", "BERTH_POL_INTERVAL", "BERTH_POLL_INTERVAL", "auth")
 
 
 def test_state_directory_that_cannot_be_written(tmp_path):
@@ -117,7 +118,7 @@ def test_unreachable_database(tmp_path):
 
 def test_unreachable_engine(postgres, tmp_path):
     database = postgres.new_database()
-    start_and_fail({"BERTH_STATE_DIR": str(tmp_path), "BERTH_DATABASE_URL": postgres.url(database), "BERTH_LISTEN": "127.0.0.1:0",
+    start_and_fail({"BERTH_STATE_DIR": str(tmp_path), "BERTH_DATABASE_URL": postgres.url(database), "BERTH_LISTEN": f"127.0.0.1:{free_port()}",
                     "DOCKER_HOST": "unix:///no/such.sock", "BERTH_START_TIMEOUT": "2s"}, 69, "/no/such.sock", "DOCKER_HOST")
 
 
@@ -132,8 +133,8 @@ def test_a_port_in_use(postgres, tmp_path):
 
 
 def test_a_second_one_on_the_same_state_directory(berth):
-    start_and_fail({**{k: v for k, v in berth.environment().items() if k.startswith("BERTH_")}, "BERTH_LISTEN": "127.0.0.1:0"},
-                   75, str(berth.state), "already")
+    start_and_fail({**{k: v for k, v in berth.environment().items() if k.startswith("BERTH_")}, "BERTH_LISTEN": f"127.0.0.1:{free_port()}"},
+                   75, str(berth.state), "in use by another berthd")
     assert berth.run("true")["status"] == "succeeded"
 
 

@@ -17,7 +17,7 @@ def test_run_streams_and_exits_with_the_jobs_code(berth):
 
 def test_flags_as_of_docker_run(berth):
     done = berth.client("run", "-e", "A=1", "--env", "B=2", "-w", "/tmp", "-u", "1000", "--memory", "64m", "--cpus", "0.5", "--pids-limit", "40",
-                        "--label", "x=y", "--name", "flags", "--entrypoint", "/bin/sh", IMAGE, "-c", "echo $A$B; pwd; id -u; cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null")
+                        "--label", "x=y", "--name", "flags", "--entrypoint", "/bin/sh", IMAGE, "-c", "echo $A$B; pwd; id -u; cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null; true")
     assert (done.returncode, done.stdout.split()) == (0, [b"12", b"/tmp", b"1000", b"40"]), done.stderr
     [job] = berth.get("/v1/jobs?name=flags")["items"]
     assert job["labels"] == {"x": "y"}

@@ -25,7 +25,7 @@ def test_ten_jobs_survive_the_death_of(new_berth, role):
         assert (view["status"], view["exit_code"], view["attempt"]) == ("succeeded" if n == 0 else "failed", n, 1), view
         assert berth.output(job) == b"".join(b"job %d line %d\n" % (n, i) for i in range(LINES))
         assert view["log"]["complete"] is True
-    obituaries = [line for line in berth.log_lines() if "signal" in line and line.get("role") == role]
+    obituaries = [line for line in berth.log_lines() if line["msg"] == "child died" and line["child"] == role and "signal 9" in line["cause"]]
     assert len(obituaries) >= 3, "every death has its line"
 
 

@@ -2,17 +2,20 @@
 import json
 import subprocess
 
+from support import wait_until
 
-def test_forty_jobs_on_four_slots(new_berth):
+
+def test_forty_jobs_on_four_slots(new_berth, tmp_path):
     berth = new_berth(BERTH_SLOTS="4")
     events = subprocess.Popen(["docker", "events", "--filter", f"label=io.berth.instance={berth.instance}",
-                               "--filter", "type=container", "--format", "{{json .}}"], stdout=subprocess.PIPE, text=True)
+                               "--filter", "type=container", "--format", "{{json .}}"], stdout=open(tmp_path / "events", "w"))
     try:
         jobs = [berth.script(f"echo {i}; sleep 0.2") for i in range(40)]
         views = [berth.wait(job) for job in jobs]
     finally:
         events.terminate()
-        seen = [json.loads(line) for line in events.communicate()[0].splitlines()]
+        events.wait()
+    seen = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
     assert [v["status"] for v in views] == ["succeeded"] * 40
     assert [v["attempt"] for v in views] == [1] * 40
     assert [berth.output(job) for job in jobs] == [b"%d\n" % i for i in range(40)]
@@ -47,6 +50,7 @@ def test_memory_is_summed(new_berth):
 def test_priority_and_age(new_berth):
     berth = new_berth(BERTH_SLOTS="1")
     gate = berth.script("sleep 2")
+    wait_until(lambda: berth.job(gate)["status"] != "queued", "the slot is taken")
     low = berth.script("true", priority=-5)
     first, second = berth.script("true"), berth.script("true")
     high = berth.script("true", priority=5)

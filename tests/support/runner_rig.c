@@ -103,7 +103,7 @@ void rig_attempt(const char *job_json) {
                               .claimed_us = clock_real_us(),
                               .spec = spec};
     id_new_v7(attempt.job);
-    strcpy(attempt.cluster, rig.cluster);
+    memcpy(attempt.cluster, rig.cluster, sizeof attempt.cluster);
     attempt_dir_name(attempt.job, 1, rig.name);
     labels_container_name(attempt.job, 1, ROLE_MAIN, rig.container);
     OK(attempt_create(rig.attempts_fd, &attempt, &err));

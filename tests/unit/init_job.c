@@ -8,6 +8,7 @@
  * streams, burns no time, waits for TERM init_job signals N                      prints the number of each of
  * N signals it gets, in its handler's order
  */
+#include <poll.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -108,7 +109,7 @@ static int zombies(int n) {
                 left++;
                 break;
             } else {
-                usleep(10000); /* init has been told; there is no event for being buried */
+                poll(NULL, 0, 10); /* init has been told; there is no event for being buried */
             }
     free(pids);
     printf("%d\n", left);

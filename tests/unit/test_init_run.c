@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -296,4 +297,20 @@ Test(init, a_torn_launch_file_starts_nothing) {
     cr_assert_eq(WEXITSTATUS(status), LAUNCH_EXIT_BROKEN);
     spool_load();
     cr_assert_eq(spool_len, 0);
+}
+
+/* A start request that reaches the engine late finds the spool of the job that has run. */
+Test(init, what_has_run_is_not_run_again) {
+    static const char *const argv[] = {"echo", "x", NULL};
+    prepare(NULL, argv);
+    int status;
+    waitpid(start(), &status, 0);
+    cr_assert_eq(WEXITSTATUS(status), 0);
+    struct stat before;
+    struct stat after;
+    cr_assert_eq(stat(below("spool"), &before), 0);
+    waitpid(start(), &status, 0);
+    cr_assert_eq(WEXITSTATUS(status), LAUNCH_EXIT_BROKEN);
+    cr_assert_eq(stat(below("spool"), &after), 0);
+    cr_assert_eq(after.st_size, before.st_size, "nothing is added");
 }

@@ -87,3 +87,26 @@ Test(launch_file, too_large) {
     buf_done(&bytes);
     free(huge);
 }
+
+Test(launch_file, says_what_is_to_be_executed) {
+    static const struct {
+        const char *bytes;
+        size_t len;
+        const char *program;
+    } rows[] = {
+        {LAUNCH_VERSION "\0a/bin/true\0a-x\0", sizeof LAUNCH_VERSION + 15, "/bin/true"},
+        {LAUNCH_VERSION "\0a/bin/true", sizeof LAUNCH_VERSION + 5, "/bin"},
+        {LAUNCH_VERSION "\0eA=b\0", sizeof LAUNCH_VERSION + 5, ""},
+        {LAUNCH_VERSION "\0", sizeof LAUNCH_VERSION, ""},
+        {"something else\0a/bin/true", 24, ""},
+        {"", 0, ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char program[16] = "untouched";
+        launch_file_program(rows[i].bytes, rows[i].len, program, sizeof program);
+        cr_assert_str_eq(program, rows[i].program, "row %zu", i);
+    }
+    char cut[4];
+    launch_file_program(rows[0].bytes, rows[0].len, cut, sizeof cut);
+    cr_assert_str_eq(cut, "/bi");
+}

@@ -305,10 +305,11 @@ Test(spec_faults, text_is_cut_between_characters) {
 
 /* A user's bytes in a fault: whole characters, no control characters, not too many. */
 Test(spec_faults, what_is_quoted_is_tame) {
-    AUTO_FREE char *pull = mem_alloc(1000);
+    AUTO_BUF struct buf pull = BUF(1000);
     for (int i = 0; i < 300; i++)
-        strcat(pull, i % 2 ? "\xe2\x82\xac" : "\n");
-    AUTO_FAULTS struct spec_faults faults = faults_of(json_pack("{s:s, s:s}", "image", "a", "pull", pull));
+        buf_adds(&pull, i % 2 ? "\xe2\x82\xac" : "\n");
+    AUTO_FAULTS struct spec_faults faults =
+        faults_of(json_pack("{s:s, s:s}", "image", "a", "pull", buf_str(&pull)));
     cr_assert_eq(faults.count, 1);
     cr_expect_lt(strlen(faults.items[0].detail), 150);
     cr_expect_null(strchr(faults.items[0].detail, '\n'));
