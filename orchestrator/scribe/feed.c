@@ -150,6 +150,7 @@ void feed_committed(struct feed *feed) {
     if (feed->at_end) {
         feed->state = FEED_GONE;
         feed->ended_here = true;
+        feed->dirty = true;
     } else {
         punch(feed);
     }
