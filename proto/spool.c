@@ -7,7 +7,6 @@
 enum {
     CHECKED_BYTES = 16,
     PATH_TRIED_MAX = 4096, /* behind struct spool_exec_failed */
-    WARNING_MAX = 1024,
 };
 
 /* A record that says less or more than its type can hold is no record. */
@@ -20,8 +19,12 @@ static const struct {
     [SPOOL_EXEC_FAILED] = {sizeof(struct spool_exec_failed),
                            sizeof(struct spool_exec_failed) + PATH_TRIED_MAX},
     [SPOOL_END] = {sizeof(struct spool_end), sizeof(struct spool_end)},
-    [SPOOL_WARNING] = {0, WARNING_MAX},
+    [SPOOL_LOST] = {sizeof(struct spool_lost), sizeof(struct spool_lost)},
 };
+
+static int has_stream(unsigned type) {
+    return type == SPOOL_OUTPUT || type == SPOOL_LOST;
+}
 
 static void put_le(unsigned char *out, uint64_t value, unsigned bytes) {
     for (unsigned i = 0; i < bytes; i++)
@@ -46,7 +49,7 @@ static uint32_t header_check(const unsigned char *header) {
 void spool_put_header(unsigned char out[SPOOL_HEADER_BYTES], const struct spool_header *header) {
     out[0] = SPOOL_MAGIC;
     out[1] = (unsigned char)header->type;
-    out[2] = header->type == SPOOL_OUTPUT ? (unsigned char)header->stream : 0;
+    out[2] = has_stream(header->type) ? (unsigned char)header->stream : 0;
     out[3] = 0;
     put_le(out + 4, header->len, 4);
     put_le(out + 8, header->time_us, 8);
@@ -57,11 +60,11 @@ void spool_put_header(unsigned char out[SPOOL_HEADER_BYTES], const struct spool_
 static int header_possible(const unsigned char *bytes, size_t len) {
     if (bytes[0] != SPOOL_MAGIC)
         return 0;
-    if (len > 1 && (bytes[1] < SPOOL_OUTPUT || bytes[1] > SPOOL_WARNING))
+    if (len > 1 && (bytes[1] < SPOOL_OUTPUT || bytes[1] > SPOOL_LOST))
         return 0;
     if (len > 2) {
         int is_stream = bytes[2] == SPOOL_STDOUT || bytes[2] == SPOOL_STDERR;
-        if (bytes[1] == SPOOL_OUTPUT ? !is_stream : bytes[2] != 0)
+        if (has_stream(bytes[1]) ? !is_stream : bytes[2] != 0)
             return 0;
     }
     if (len > 3 && bytes[3] != 0)

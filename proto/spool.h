@@ -26,18 +26,19 @@ enum {
 };
 
 enum spool_type {
-    SPOOL_OUTPUT = 1,  /* payload: bytes as the job wrote them */
-    SPOOL_STARTED = 2, /* the command was executed; payload: struct spool_started */
-    SPOOL_SIGNAL = 3,  /* init received a signal and passed it on; payload: struct spool_signal */
+    SPOOL_OUTPUT = 1,      /* payload: bytes as the job wrote them */
+    SPOOL_STARTED = 2,     /* the command was executed; payload: struct spool_started */
+    SPOOL_SIGNAL = 3,      /* init received a signal and passed it on; payload: struct spool_signal */
     SPOOL_EXEC_FAILED = 4, /* the command could not be executed; payload: struct spool_exec_failed, then the
                               path tried; END follows with status as a shell would give (127, 126) */
-    SPOOL_END = 5,     /* payload: struct spool_end; nothing follows */
-    SPOOL_WARNING = 6, /* init could not do something that the job can do without; payload: text */
+    SPOOL_END = 5,         /* payload: struct spool_end; nothing follows */
+    SPOOL_LOST = 6, /* output that is missing here, of the header's stream; payload: struct spool_lost */
 };
 
 enum spool_stream { SPOOL_STDOUT = 1, SPOOL_STDERR = 2 };
 
-/* Payloads are stored as these structs are laid out on x86-64 and arm64 (little-endian, naturally aligned). */
+/* Payloads are stored as these structs are laid out on x86-64 and arm64 (little-endian, naturally aligned).
+ */
 struct spool_started {
     int32_t pid;
     int32_t zero;
@@ -51,24 +52,30 @@ struct spool_exec_failed {
     int32_t zero;
 };
 
+struct spool_lost {
+    int64_t bytes; /* 1 or more */
+    int32_t error; /* errno of why they could not be written */
+    int32_t zero;
+};
+
 enum { SPOOL_UNKNOWN = -1 };
 
 /* How the job ended, and what the container's own cgroup counted. SPOOL_UNKNOWN where the kernel's file could
  * not be read. */
 struct spool_end {
-    int32_t wait_status;   /* as wait(2) gave it for the command, or 127 << 8, 126 << 8 when it never ran */
-    int32_t exec_errno;    /* 0: the command was executed */
-    int64_t output_bytes;  /* sum of the payloads of all SPOOL_OUTPUT records */
-    int64_t cpu_us;        /* user + system of the whole container */
+    int32_t wait_status;  /* as wait(2) gave it for the command, or 127 << 8, 126 << 8 when it never ran */
+    int32_t exec_errno;   /* 0: the command was executed */
+    int64_t output_bytes; /* sum of the payloads of all SPOOL_OUTPUT records */
+    int64_t cpu_us;       /* user + system of the whole container */
     int64_t memory_peak_bytes;
     int64_t pids_peak;
-    int64_t oom_kills;     /* processes that the kernel killed in this container for memory */
+    int64_t oom_kills; /* processes that the kernel killed in this container for memory */
     int64_t throttled_us;
 };
 
 struct spool_header {
     enum spool_type type;
-    enum spool_stream stream; /* SPOOL_OUTPUT only */
+    enum spool_stream stream; /* SPOOL_OUTPUT and SPOOL_LOST only */
     uint32_t len;
     uint64_t time_us;
 };

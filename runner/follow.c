@@ -33,15 +33,20 @@ static void print(struct follow *f, unsigned stream, const unsigned char *bytes,
         f->out_fd[stream] = -1;
 }
 
+static void tell_lost(struct follow *f, const struct spool_header *header, const unsigned char *payload) {
+    struct spool_lost lost;
+    memcpy(&lost, payload, sizeof lost);
+    AUTO_FREE char *text =
+        mem_printf("berth-init: %lld bytes of %s are missing here: %s\n", (long long)lost.bytes,
+                   header->stream == SPOOL_STDOUT ? "stdout" : "stderr", strerror(lost.error));
+    print(f, SPOOL_STDERR, (const unsigned char *)text, strlen(text));
+}
+
 static void take_record(struct follow *f, const struct spool_header *header, const unsigned char *payload) {
-    static const char prefix[] = "berth-init: ";
     if (header->type == SPOOL_OUTPUT)
         print(f, header->stream, payload, header->len);
-    if (header->type == SPOOL_WARNING) {
-        print(f, SPOOL_STDERR, (const unsigned char *)prefix, sizeof prefix - 1);
-        print(f, SPOOL_STDERR, payload, header->len);
-        print(f, SPOOL_STDERR, (const unsigned char *)"\n", 1);
-    }
+    if (header->type == SPOOL_LOST)
+        tell_lost(f, header, payload);
 }
 
 static void take_buffer(struct follow *f) {

@@ -195,14 +195,14 @@ int ship_cut(struct db *db, const struct ctx *ctx, const struct ship_key *key, c
              int64_t tail_begin, const void *segments, size_t segments_len, struct err *err) {
     if (DB_EXEC(db, ctx,
                 "with c as (update berth.log_chunks set log_offset = $4, segments = $5,"
-                "   bytes = substring(bytes from $7::integer), gap_bytes = gap_bytes - ($4 - $3)"
+                "   bytes = substring(bytes from least($4 - $3 + 1, 2147483647)::integer),"
+                "   gap_bytes = gap_bytes - ($4 - $3)"
                 "   where attempt_id = $1 and created_on = $6::date and log_offset = $3"
                 "   returning bytes is null as gap)"
                 " update berth.attempts set stored_bytes = stored_bytes - ($4 - $3) from c"
                 " where id = $1 and token = $2 and not c.gap",
                 NULL, err, DB_INT(key->id), DB_INT(key->token), DB_INT(edge->log_offset), DB_INT(tail_begin),
-                edge->segments ? DB_BYTES(segments, segments_len) : DB_NULL, DB_TEXT(key->day),
-                DB_INT(tail_begin - edge->log_offset + 1)) < 0)
+                edge->segments ? DB_BYTES(segments, segments_len) : DB_NULL, DB_TEXT(key->day)) < 0)
         return err_wrap(err, "trimming the tail of the log of job %s", key->job);
     return 0;
 }

@@ -8,7 +8,8 @@
  * How a log lies in berth.log_chunks (for whoever reads it):
  * - Rows of an attempt, in the order of log_offset, never overlap. A row with bytes covers
  * octet_length(bytes); a row with null bytes is a gap that covers gap_bytes, its cause in gap_cause ("lost":
- * the spool held bytes there that were no record; counted in attempts.lost_bytes).
+ * the spool held bytes there that were no record, or init's word that it could not write so many down;
+ * counted in attempts.lost_bytes).
  * - What lies below attempts.log_bytes and is covered by no row has passed the log limit: a gap of cause
  * "log_limit". It is always one range, from log_limit / 2 (the head's end, rounded down) to the first row
  * behind it. While the attempt goes on, that first row moves up, and lies at most one chunk before where the
@@ -16,7 +17,8 @@
  * log_limit bytes exactly.
  * - A log is truncated when log_bytes > log_limit. stored_bytes counts bytes in rows, without gaps.
  * - A character may be split between two rows.
- * - attempts.log_sha256 is that of all bytes but the lost ones. log_complete: init's END record was read (or
+ * - attempts.log_sha256 is that of all bytes but the lost ones, put together as if nothing lay between them.
+ * log_complete: init's END record was read (or
  * nothing ever ran) and nothing was lost. After a commit: NOTIFY berth_log with the ids of the jobs
  * concerned, separated by blanks, or "*" for too many.
  */

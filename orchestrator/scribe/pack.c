@@ -60,7 +60,7 @@ bool pack_is_full(const struct pack *pack) {
 
 /* The last chunk takes no more; what was lost meanwhile lies behind it. */
 static void close_chunk(struct pack *pack) {
-    pack->open = false;
+    pack->open = pack->gap_here = false;
     if (!pack->garbage)
         return;
     pack->chunks[pack->count++] = (struct pack_chunk){
@@ -77,12 +77,13 @@ static bool has_room(const struct pack *pack, const struct pack_chunk *chunk, si
 }
 
 static struct pack_chunk *chunk_for(struct pack *pack, size_t len) {
-    if (pack->open) {
+    if (pack->open && !pack->gap_here) {
         struct pack_chunk *open = &pack->chunks[pack->count - 1];
         if (has_room(pack, open, len))
             return open;
-        close_chunk(pack);
     }
+    if (pack->open || pack->gap_here)
+        close_chunk(pack);
     struct pack_chunk *last = &pack->chunks[pack->count++];
     *last = (struct pack_chunk){.log_offset = pack->at.log_bytes,
                                 .raw_offset = pack->at.raw_pos,
@@ -128,6 +129,19 @@ static void take_output(struct pack *pack, const struct spool_header *header, co
     }
 }
 
+/* Returns false when the record says what cannot be. */
+static bool take_lost(struct pack *pack, const unsigned char *payload) {
+    struct spool_lost lost;
+    memcpy(&lost, payload, sizeof lost);
+    if (lost.bytes < 1)
+        return false;
+    int64_t most = PACK_LOG_BYTES_MAX - pack->at.log_bytes - pack->garbage;
+    most = most > 0 ? most : 0;
+    pack->garbage += lost.bytes < most ? lost.bytes : most;
+    pack->gap_here = true;
+    return true;
+}
+
 size_t pack_take(struct pack *pack, const unsigned char *bytes, size_t len, bool final) {
     size_t done = 0;
     while (done < len && !pack_is_full(pack)) {
@@ -137,13 +151,11 @@ size_t pack_take(struct pack *pack, const unsigned char *bytes, size_t len, bool
         enum spool_next next = spool_next(bytes + done, len - done, &header, &payload, &used);
         if (next == SPOOL_PARTIAL && !final)
             break;
-        if (next == SPOOL_RECORD) {
-            if (header.type == SPOOL_OUTPUT)
-                take_output(pack, &header, payload);
-        } else {
-            used = used ? used : 1;
+        used = used ? used : 1;
+        if (next != SPOOL_RECORD || (header.type == SPOOL_LOST && !take_lost(pack, payload)))
             pack->garbage += (int64_t)used;
-        }
+        else if (header.type == SPOOL_OUTPUT)
+            take_output(pack, &header, payload);
         done += used;
         pack->at.raw_pos += (int64_t)used;
     }

@@ -3,8 +3,9 @@
  *
  * Takes the bytes of a spool as they come, in pieces of any size, and moves a position (raw offset, log
  * offset, hash, lost bytes) over them. Bytes that are no record are counted and become a gap behind the chunk
- * in which they were met. Records of one stream within one millisecond share a segment. No chunk lies across
- * the head's end.
+ * in which they were met; what init says that it lost becomes a gap in its place, as long as it says. Neither
+ * is in the hash: it covers the bytes that are known, in their order, as if nothing lay between them. Records
+ * of one stream within one millisecond share a segment. No chunk lies across the head's end.
  */
 #ifndef BERTH_SCRIBE_PACK_H
 #define BERTH_SCRIBE_PACK_H
@@ -15,6 +16,10 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+
+/* No log grows longer than this by what was lost: 2^53 is the last whole number that every JSON reader has. A
+ * job that scribbles on its spool may claim any number. */
+#define PACK_LOG_BYTES_MAX (INT64_C(1) << 53)
 
 enum {
     PACK_CHUNK_BYTES_MAX = 256 * 1024,
@@ -40,6 +45,7 @@ struct pack {
     struct pack_position from, at;
     int64_t log_limit;
     int64_t garbage; /* met and not yet told as a gap */
+    bool gap_here;   /* that gap lies before whatever comes next */
     int64_t last_ms; /* of the last segment */
     int last_stream;
     struct pack_chunk chunks[PACK_CHUNKS_MAX];

@@ -1,12 +1,11 @@
 #include "runner/init/writer.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { MISSING_TEXT_BYTES = 120 };
+enum { LOST_RECORD_BYTES = SPOOL_HEADER_BYTES + sizeof(struct spool_lost) };
 
 int64_t writer_now_ms(void) {
     struct timespec now;
@@ -22,7 +21,9 @@ static uint64_t now_us(void) {
 
 void writer_init(struct writer *w, int fd) {
     w->fd = fd;
-    w->open = w->missing_at = WRITER_NONE;
+    w->open = WRITER_NONE;
+    for (unsigned i = 0; i < WRITER_STREAMS; i++)
+        w->lost[i] = (struct writer_lost){.at = WRITER_NONE};
 }
 
 static void header_put(struct writer *w, size_t at, enum spool_type type, enum spool_stream stream,
@@ -85,23 +86,21 @@ int writer_record(struct writer *w, enum spool_type type, const void *payload, s
     return 0;
 }
 
-/* Says at `at`, where there is room for it, how much is missing. */
-static void missing_put(struct writer *w, size_t at, int error) {
-    char text[MISSING_TEXT_BYTES + 1];
-    int len = snprintf(text, sizeof text, "%llu bytes of output are missing here: %s",
-                       (unsigned long long)w->missing, strerror(error));
-    if (len < MISSING_TEXT_BYTES)
-        memset(text + len, ' ', (size_t)(MISSING_TEXT_BYTES - len));
-    header_put(w, at, SPOOL_WARNING, 0, MISSING_TEXT_BYTES);
-    memcpy(w->buf + at + SPOOL_HEADER_BYTES, text, MISSING_TEXT_BYTES);
-    w->missing_at = at;
+/* Says how much of a stream is missing, where there is room for the record. */
+static void lost_put(struct writer *w, unsigned stream, int error) {
+    struct spool_lost lost = {.bytes = w->lost[stream].bytes, .error = error};
+    header_put(w, w->lost[stream].at, SPOOL_LOST, stream + SPOOL_STDOUT, sizeof lost);
+    memcpy(w->buf + w->lost[stream].at + SPOOL_HEADER_BYTES, &lost, sizeof lost);
 }
 
-static void missing_insert(struct writer *w, size_t at, int error) {
-    size_t bytes = SPOOL_HEADER_BYTES + MISSING_TEXT_BYTES;
-    memmove(w->buf + at + bytes, w->buf + at, w->len - at);
-    w->len += bytes;
-    missing_put(w, at, error);
+/* Makes room for the record at `at`. */
+static void lost_insert(struct writer *w, unsigned stream, size_t at) {
+    memmove(w->buf + at + LOST_RECORD_BYTES, w->buf + at, w->len - at);
+    w->len += LOST_RECORD_BYTES;
+    for (unsigned i = 0; i < WRITER_STREAMS; i++)
+        if (w->lost[i].at != WRITER_NONE && w->lost[i].at >= at)
+            w->lost[i].at += LOST_RECORD_BYTES;
+    w->lost[stream].at = at;
 }
 
 static size_t record_at(const struct writer *w, size_t at, struct spool_header *ret_header) {
@@ -111,38 +110,47 @@ static size_t record_at(const struct writer *w, size_t at, struct spool_header *
     return used;
 }
 
-/* Removes what is written, and all output but a record that is written in part. */
-static void output_drop(struct writer *w, int error) {
+static void lost_moved(struct writer *w, size_t from, size_t to) {
+    for (unsigned i = 0; i < WRITER_STREAMS; i++)
+        if (w->lost[i].at == from)
+            w->lost[i].at = to;
+}
+
+/* Removes what is written, and all output but a record that is written in part. Returns where output was
+ * first removed, or WRITER_NONE. */
+static size_t output_remove(struct writer *w) {
     struct spool_header header;
-    size_t to = 0;
-    size_t gap_at = WRITER_NONE;
-    size_t missing_at = WRITER_NONE;
-    size_t sent = 0;
-    size_t used;
+    size_t to = 0, gap_at = WRITER_NONE, sent = 0, used;
     for (size_t at = 0; at < w->len; at += used) {
         used = record_at(w, at, &header);
         if (at + used <= w->sent)
             continue;
         if (at >= w->sent && header.type == SPOOL_OUTPUT) {
-            w->missing += header.len;
+            w->lost[header.stream - SPOOL_STDOUT].bytes += header.len;
             w->output_bytes -= header.len;
             gap_at = gap_at == WRITER_NONE ? to : gap_at;
             continue;
         }
         if (at < w->sent)
             sent = w->sent - at;
-        else if (at == w->missing_at)
-            missing_at = to;
+        lost_moved(w, at, to);
         memmove(w->buf + to, w->buf + at, used);
         to += used;
     }
     w->len = to;
     w->sent = sent;
-    w->missing_at = missing_at;
-    if (missing_at != WRITER_NONE)
-        missing_put(w, missing_at, error);
-    else if (gap_at != WRITER_NONE)
-        missing_insert(w, gap_at, error);
+    return gap_at;
+}
+
+static void output_drop(struct writer *w, int error) {
+    size_t gap_at = output_remove(w);
+    for (unsigned i = WRITER_STREAMS; i-- > 0;) {
+        if (w->lost[i].bytes && w->lost[i].at == WRITER_NONE)
+            lost_insert(w, i, gap_at);
+    }
+    for (unsigned i = 0; i < WRITER_STREAMS; i++)
+        if (w->lost[i].bytes)
+            lost_put(w, i, error);
 }
 
 static int flush_failed(struct writer *w, int error) {
@@ -156,12 +164,11 @@ static int flush_failed(struct writer *w, int error) {
     return 0;
 }
 
-/* A WARNING that has begun to be written stays as it is; bytes that go missing later need another. */
-static void missing_forget(struct writer *w) {
-    if (w->missing_at != WRITER_NONE && w->sent > w->missing_at) {
-        w->missing_at = WRITER_NONE;
-        w->missing = 0;
-    }
+/* A record that has begun to be written stays as it is; bytes that go missing later need another. */
+static void lost_forget(struct writer *w) {
+    for (unsigned i = 0; i < WRITER_STREAMS; i++)
+        if (w->lost[i].at != WRITER_NONE && w->sent > w->lost[i].at)
+            w->lost[i] = (struct writer_lost){.at = WRITER_NONE};
 }
 
 int writer_flush(struct writer *w) {
@@ -173,7 +180,7 @@ int writer_flush(struct writer *w) {
         if (put <= 0)
             return flush_failed(w, put < 0 ? errno : EIO);
         w->sent += (size_t)put;
-        missing_forget(w);
+        lost_forget(w);
     }
     w->len = w->sent = 0;
     w->stuck_since_ms = 0;

@@ -7,10 +7,8 @@
  *
  * When the spool takes no more bytes (ENOSPC, EDQUOT, EIO, …): for WRITER_PATIENCE_MS the records are kept
  * and the caller stops reading the job's pipes, so the job waits. After that the job goes on without its log:
- * output is dropped and counted, every other record is kept, and where the output is missing stands a WARNING
- * record
- * "<number> bytes of output are missing here: <cause>" (padded with spaces), written as soon as there is
- * room.
+ * output is dropped and counted, every other record is kept, and where the output is missing stands a LOST
+ * record for each stream that lost some, written as soon as there is room.
  */
 #ifndef BERTH_RUNNER_INIT_WRITER_H
 #define BERTH_RUNNER_INIT_WRITER_H
@@ -22,12 +20,15 @@
 #include "proto/spool.h"
 
 enum {
+    WRITER_STREAMS = 2,
     WRITER_OUTPUT_BYTES = 576 * 1024, /* room for output and its headers when the buffer is empty */
     WRITER_SPARE_BYTES = 96 * 1024,   /* for a record written in part, and records other than output */
     WRITER_BYTES = WRITER_OUTPUT_BYTES + WRITER_SPARE_BYTES,
     WRITER_PATIENCE_MS = 5000,
     WRITER_RETRY_MS = 50,
 };
+
+#define WRITER_NONE SIZE_MAX
 
 struct writer {
     int fd;
@@ -37,12 +38,12 @@ struct writer {
     int64_t output_bytes;     /* payload in OUTPUT records, dropped ones not counted */
     int64_t stuck_since_ms;   /* 0: not stuck */
     bool hopeless;            /* patience is over, until a write succeeds */
-    uint64_t missing;         /* what the WARNING at missing_at says */
-    size_t missing_at;        /* WRITER_NONE: there is none in the buffer */
+    struct writer_lost {
+        int64_t bytes;
+        size_t at;          /* of the record that says so, or WRITER_NONE: there is none in the buffer */
+    } lost[WRITER_STREAMS]; /* by enum spool_stream, from 0 */
     unsigned char buf[WRITER_BYTES];
 };
-
-#define WRITER_NONE SIZE_MAX
 
 void writer_init(struct writer *w, int fd);
 

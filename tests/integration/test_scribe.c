@@ -1,4 +1,5 @@
 /* The scribe as its parent starts it, on a real PostgreSQL. */
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -259,6 +260,60 @@ Test(scribe, garbage_in_a_spool_harms_only_that_log_and_is_told) {
         "5028 f 5028");
     free_job(bad);
     free_job(good);
+    teardown();
+}
+
+static void lose(struct job *job, int64_t bytes, enum spool_stream stream) {
+    struct spool_lost lost = {.bytes = bytes, .error = ENOSPC};
+    put(job, SPOOL_LOST, stream, &lost, sizeof lost);
+}
+
+Test(scribe, what_init_could_not_write_is_told_as_a_gap) {
+    setup("lost");
+    start_scribe();
+    struct job *job = new_job(LIMIT_BYTES);
+    start(job);
+    says(job, "before ");
+    lose(job, 70, SPOOL_STDOUT);
+    lose(job, 7, SPOOL_STDERR);
+    says(job, "after");
+    end(job);
+    until_status(job, "succeeded");
+    AUTO_BUF struct buf got = BUF(LOG_MAX);
+    int64_t holes, gaps;
+    read_log(job, &got, &holes, &gaps);
+    cr_expect(holes == 0 && gaps == 77);
+    cr_expect_eq(memcmp(got.data, "before ?", 8), 0);
+    cr_expect_str_eq(buf_str(&got) + 7 + 77, "after");
+    expect_sha(job);
+    EXPECT_ANSWER(job,
+                  "select concat_ws(' ', log_bytes, stored_bytes, lost_bytes, log_complete) from "
+                  "berth.attempts where job_id = $1",
+                  "89 12 77 f");
+    free_job(job);
+    teardown();
+}
+
+Test(scribe, more_is_lost_than_a_log_may_hold) {
+    setup("lost_much");
+    start_scribe();
+    struct job *job = new_job(1000);
+    start(job);
+    say_random(job, 600);
+    lose(job, INT64_C(5000000000), SPOOL_STDOUT); /* the tail begins within */
+    says(job, "after");
+    end(job);
+    until_status(job, "succeeded");
+    EXPECT_ANSWER(job,
+                  "select concat_ws(' ', log_bytes, stored_bytes, lost_bytes) from berth.attempts where "
+                  "job_id = $1",
+                  "5000000605 505 5000000000");
+    EXPECT_ANSWER(
+        job,
+        "select concat_ws(' ', log_offset, gap_bytes, gap_cause) from berth.log_chunks where bytes is null "
+        "and attempt_id = (select id from berth.attempts where job_id = $1)",
+        "5000000105 495 lost");
+    free_job(job);
     teardown();
 }
 

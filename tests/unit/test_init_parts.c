@@ -1,5 +1,6 @@
 /* The parts of berth-init that can be tried alone: launch file, counters, writer. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -158,24 +159,38 @@ Test(writer, a_full_spool_keeps_whole_records_and_says_what_is_missing) {
     writer_record(&writer, SPOOL_STARTED, &started, sizeof started);
     writer_output(&writer, SPOOL_STDERR, chunk, 1000);
     flush_without_hope();
+    writer_output(&writer, SPOOL_STDOUT, chunk, 10);
+    writer_output(&writer, SPOOL_STDERR, chunk, 1);
+    flush_without_hope();
     setrlimit(RLIMIT_FSIZE, &(struct rlimit){.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY});
     writer_output(&writer, SPOOL_STDERR, "back", 4);
     cr_assert_eq(writer_flush(&writer), 0);
     size_t len = (size_t)pread(fd, bytes, sizeof bytes, 0);
     static const struct {
         enum spool_type type;
+        enum spool_stream stream;
         uint32_t len;
-    } expected[] = {{SPOOL_OUTPUT, 65536}, {SPOOL_WARNING, 120}, {SPOOL_STARTED, 8}, {SPOOL_OUTPUT, 4}};
+        int64_t lost;
+    } expected[] = {{SPOOL_OUTPUT, SPOOL_STDOUT, 65536, 0},
+                    {SPOOL_LOST, SPOOL_STDOUT, sizeof(struct spool_lost), 100000 - 65536 + 10},
+                    {SPOOL_STARTED, 0, sizeof started, 0},
+                    {SPOOL_LOST, SPOOL_STDERR, sizeof(struct spool_lost), 1001},
+                    {SPOOL_OUTPUT, SPOOL_STDERR, 4, 0}};
     size_t at = 0;
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         struct spool_header header;
         const unsigned char *payload;
         size_t used;
         cr_assert_eq(spool_next(bytes + at, len - at, &header, &payload, &used), SPOOL_RECORD, "record %zu",
                      i);
-        cr_assert(header.type == expected[i].type && header.len == expected[i].len, "record %zu", i);
-        if (header.type == SPOOL_WARNING)
-            cr_assert_eq(strtoul((const char *)payload, NULL, 10), 100000 - 65536 + 1000);
+        cr_assert(header.type == expected[i].type && header.stream == expected[i].stream &&
+                      header.len == expected[i].len,
+                  "record %zu", i);
+        if (header.type == SPOOL_LOST) {
+            struct spool_lost lost;
+            memcpy(&lost, payload, sizeof lost);
+            cr_assert(lost.bytes == expected[i].lost && lost.error == EFBIG, "record %zu", i);
+        }
         at += used;
     }
     cr_assert_eq(at, len);

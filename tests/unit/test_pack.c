@@ -128,6 +128,62 @@ Test(pack, tells_garbage_as_one_gap_behind_the_chunk) {
     cr_expect_eq(pack.at.lost_bytes, 12);
 }
 
+static void lost(int64_t bytes, enum spool_stream stream) {
+    struct spool_lost payload = {.bytes = bytes, .error = 28};
+    record(SPOOL_LOST, stream, 1, &payload, sizeof payload);
+}
+
+Test(pack, what_init_lost_is_a_gap_in_its_place_of_that_length) {
+    output("before", 1, SPOOL_STDOUT);
+    lost(INT64_C(5000000000), SPOOL_STDOUT);
+    lost(7, SPOOL_STDERR);
+    output("after", 1, SPOOL_STDOUT);
+    begin(INT64_C(1) << 40);
+    cr_expect_eq(take(false), spool.len);
+    pack_finish(&pack);
+    cr_assert_eq(pack.count, 3);
+    cr_expect_str_eq(buf_str(&pack.chunks[0].bytes), "before");
+    cr_expect_eq(pack.chunks[1].log_offset, 6);
+    cr_expect_eq(pack.chunks[1].gap_bytes, INT64_C(5000000007));
+    cr_expect_eq(pack.chunks[2].log_offset, INT64_C(5000000013));
+    cr_expect_str_eq(buf_str(&pack.chunks[2].bytes), "after");
+    cr_expect_eq(pack.at.log_bytes, INT64_C(5000000018));
+    cr_expect_eq(pack.at.lost_bytes, INT64_C(5000000007));
+    unsigned char got[32], want[32];
+    crypto_hash_sha256_final(&pack.at.sha, got);
+    crypto_hash_sha256(want, (const unsigned char *)"beforeafter", 11);
+    cr_expect_eq(memcmp(got, want, 32), 0);
+}
+
+Test(pack, what_was_lost_first_or_last_is_told_too) {
+    lost(3, SPOOL_STDOUT);
+    output("x", 1, SPOOL_STDOUT);
+    lost(4, SPOOL_STDOUT);
+    begin(LIMIT);
+    cr_expect_eq(take(false), spool.len);
+    pack_finish(&pack);
+    cr_assert_eq(pack.count, 3);
+    cr_expect(pack.chunks[0].log_offset == 0 && pack.chunks[0].gap_bytes == 3);
+    cr_expect(pack.chunks[1].log_offset == 3 && pack.chunks[1].bytes.len == 1);
+    cr_expect(pack.chunks[2].log_offset == 4 && pack.chunks[2].gap_bytes == 4);
+    cr_expect_eq(pack.at.log_bytes, 8);
+}
+
+Test(pack, a_scribbled_loss_cannot_break_the_offsets) {
+    for (int i = 0; i < 5; i++)
+        lost(INT64_MAX, SPOOL_STDOUT);
+    lost(0, SPOOL_STDERR);
+    lost(-5, SPOOL_STDERR);
+    output("x", 1, SPOOL_STDOUT);
+    begin(LIMIT);
+    cr_expect_eq(take(false), spool.len);
+    pack_finish(&pack);
+    /* Records that say what cannot be are garbage. */
+    int64_t garbage = 2 * (SPOOL_HEADER_BYTES + (int64_t)sizeof(struct spool_lost));
+    cr_expect_eq(pack.at.lost_bytes, PACK_LOG_BYTES_MAX + garbage);
+    cr_expect_eq(pack.at.log_bytes, PACK_LOG_BYTES_MAX + garbage + 1);
+}
+
 static void flood(size_t records, size_t len) {
     char *bytes = malloc(len);
     memset(bytes, 'x', len);

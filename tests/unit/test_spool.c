@@ -26,6 +26,17 @@ Test(spool, round_trip) {
     cr_assert_arr_eq(payload, "hello", 5);
 }
 
+Test(spool, what_is_lost_has_a_stream_and_a_number) {
+    unsigned char bytes[100];
+    struct spool_lost lost = {.bytes = INT64_C(5000000000), .error = 28}, got;
+    size_t len = put(bytes, SPOOL_LOST, SPOOL_STDERR, &lost, sizeof lost);
+    cr_assert_eq(spool_next(bytes, len, &header, &payload, &used), SPOOL_RECORD);
+    cr_assert_eq(used, len);
+    cr_assert(header.type == SPOOL_LOST && header.stream == SPOOL_STDERR);
+    memcpy(&got, payload, sizeof got);
+    cr_assert(got.bytes == lost.bytes && got.error == lost.error);
+}
+
 Test(spool, every_prefix_is_partial) {
     unsigned char bytes[100];
     size_t len = put(bytes, SPOOL_OUTPUT, SPOOL_STDOUT, "hello", 5);
@@ -65,6 +76,8 @@ Test(spool, lengths_are_bounded) {
         {.type = SPOOL_OUTPUT, .stream = 3, .len = 1},
         {.type = SPOOL_END, .len = sizeof(struct spool_end) - 1},
         {.type = SPOOL_STARTED, .len = UINT32_MAX},
+        {.type = SPOOL_LOST, .stream = SPOOL_STDOUT, .len = sizeof(struct spool_lost) + 1},
+        {.type = SPOOL_LOST, .stream = 0, .len = sizeof(struct spool_lost)},
         {.type = 7, .len = 1},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
