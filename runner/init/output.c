@@ -1,5 +1,6 @@
 #include "runner/init/output.h"
 
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -119,6 +120,10 @@ static void bulk_step(struct output *o, bool timed_out) {
         bulk_end(o);
 }
 
+static unsigned pipe_pages(const struct output *o) {
+    return (unsigned)(o->streams->pipe_bytes / o->page_bytes);
+}
+
 struct gathered {
     unsigned char event[OUTPUT_EVENTS_MAX];
     unsigned events, of[STREAMS], packets[STREAMS];
@@ -135,18 +140,35 @@ static void events_gather(struct output *o, struct gathered *g) {
     }
 }
 
-/* Takes back the last (else the first) event of a stream. */
-static void event_remove(struct gathered *g, unsigned stream, bool last) {
+/* Where the n-th event of a stream is, counted from 0; g->events when there are not so many. */
+static unsigned event_find(const struct gathered *g, unsigned stream, unsigned n) {
     unsigned at = 0;
-    for (unsigned i = 0; i < g->events; i++) {
-        if (g->event[i] != stream)
-            continue;
-        at = i;
-        if (!last)
-            break;
-    }
+    while (at < g->events && (g->event[at] != stream || n--))
+        at++;
+    return at;
+}
+
+static void event_remove(struct gathered *g, unsigned at) {
+    g->of[g->event[at]]--;
     memmove(g->event + at, g->event + at + 1, --g->events - at);
-    g->of[stream]--;
+}
+
+/* The pipe was full when it was emptied, and no event had come yet of a write that waited. If there was one,
+ * its event is the next of this stream behind those of the packets that were taken, and the event of its
+ * bytes follows at once, since its writer does nothing in between. */
+static void suspect_resolve(struct output *o, struct gathered *g, unsigned stream) {
+    struct output_stash *stash = &o->stash[stream];
+    unsigned at = stash->suspect ? event_find(g, stream, stash->count) : g->events;
+    if (at == g->events)
+        return;
+    struct pollfd event = {.fd = o->streams->event_fd, .events = POLLIN};
+    if (at + 1 == g->events && poll(&event, 1, OUTPUT_WAIT_MS) > 0)
+        events_gather(o, g);
+    if (at + 1 == g->events)
+        return;
+    if (g->event[at + 1] == stream)
+        event_remove(g, at);
+    stash->suspect = false;
 }
 
 /* A write that has to wait sends an event when its pipe is full. If some of its bytes are there, they are
@@ -164,12 +186,31 @@ static void waiting_write(struct output *o, struct gathered *g, unsigned stream,
     bool surplus = g->of[stream] > stash->count || g->of[stream] == stash->ends + 1;
     bool waits = full && surplus && g->event[g->events - 1] == stream;
     if (surplus && (full || stash->suspect))
-        event_remove(g, stream, waits);
+        event_remove(g, event_find(g, stream, waits ? g->of[stream] - 1 : 0));
     stash->suspect = full && !waits;
 }
 
-static unsigned pipe_pages(const struct output *o) {
-    return (unsigned)(o->streams->pipe_bytes / o->page_bytes);
+/* Whether a write waits: its event is there, its bytes are not. */
+static bool write_waits(const struct output *o, const struct gathered *g) {
+    for (unsigned i = 0; i < STREAMS; i++)
+        if (streams_full(o->streams, i) && g->of[i] > o->stash[i].count + pipe_pages(o))
+            return true;
+    return false;
+}
+
+/* A full pipe stays full until it is emptied here. Whoever has filled it writes on to the other one or is
+ * about to wait: that event must be here before the pipe is emptied, or it could not be told from a write's.
+ * A job that rests just when a pipe is full costs OUTPUT_WAIT_MS. */
+static void events_await(struct output *o, struct gathered *g) {
+    struct pollfd event = {.fd = o->streams->event_fd, .events = POLLIN};
+    while ((streams_full(o->streams, 0) || streams_full(o->streams, 1)) && !write_waits(o, g)) {
+        unsigned before = g->events;
+        if (poll(&event, 1, OUTPUT_WAIT_MS) <= 0)
+            return;
+        events_gather(o, g);
+        if (g->events == before)
+            return;
+    }
 }
 
 /* Events first, then the bytes that they tell of: what is in the stash beyond the events is then only what
@@ -183,9 +224,9 @@ static bool exact_gather(struct output *o, struct gathered *g) {
             return false;
     }
     events_gather(o, g);
-    /* A full pipe stays full until it is emptied here, so its writer can only be about to wait. */
-    if (streams_full(o->streams))
-        events_gather(o, g);
+    for (unsigned i = 0; i < STREAMS; i++)
+        suspect_resolve(o, g, i);
+    events_await(o, g);
     /* A writer that waits does so on the stream of the last event; it must not go on before the other is
      * emptied. */
     unsigned last = g->events ? g->event[g->events - 1] : 0;

@@ -7,11 +7,12 @@
  * for OUTPUT_QUIET_MS. Each stream's own order is kept in both; what is not defined is the order of two
  * processes that write at the same moment.
  *
- * Exact is exact as long as no pipe is full (32 unread writes). Past that the place of a waiting write is
- * worked out from counts, which can be wrong by one write until init has caught up. Bytes that do not come by
- * write(2) on the inherited descriptor (splice, sendfile, a newly opened /dev/stdout) are no packets and may
- * be taken together with the unread write next to them. In all these cases only the order of the two streams
- * is affected, never a byte.
+ * A write that finds its pipe full (32 unread writes) queues an event more than it has bytes; that one is
+ * told by counting. Where it does not come within OUTPUT_WAIT_MS (a job of several writers, or one that is
+ * not given the CPU for so long), places can be wrong by one write until init has caught up. Bytes that do
+ * not come by write(2) on the inherited descriptor (splice, sendfile, a newly opened /dev/stdout) are no
+ * packets and may be taken together with the unread write next to them. In all these cases only the order of
+ * the two streams is affected, never a byte.
  */
 #ifndef BERTH_RUNNER_INIT_OUTPUT_H
 #define BERTH_RUNNER_INIT_OUTPUT_H
@@ -25,6 +26,7 @@
 
 enum {
     OUTPUT_QUIET_MS = 1,
+    OUTPUT_WAIT_MS = 50, /* for the event of a write that finds its pipe full */
     OUTPUT_LATE_MS = 50, /* bytes whose event does not come are written all the same */
     OUTPUT_STASH_BYTES = 2 * STREAMS_PIPE_BYTES, /* per stream: what is left over and one full pipe */
     OUTPUT_STASH_PACKETS = 256,                  /* likewise; a pipe has at most 32 pages */

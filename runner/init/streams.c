@@ -132,10 +132,9 @@ size_t streams_drain(struct streams *s, unsigned stream, size_t max) {
     return moved > 0 ? (size_t)moved : 0;
 }
 
-bool streams_full(const struct streams *s) {
-    struct pollfd fds[STREAMS] = {{.fd = s->write_fd[0], .events = POLLOUT},
-                                  {.fd = s->write_fd[1], .events = POLLOUT}};
-    return poll(fds, STREAMS, 0) < STREAMS;
+bool streams_full(const struct streams *s, unsigned stream) {
+    struct pollfd fd = {.fd = s->write_fd[stream], .events = POLLOUT};
+    return poll(&fd, 1, 0) == 0;
 }
 
 size_t streams_waiting(const struct streams *s, unsigned stream) {

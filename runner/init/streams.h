@@ -50,7 +50,7 @@ int streams_events(struct streams *s, unsigned char ret_stream[STREAMS_EVENTS_MA
  * to read drain_fd[stream][0], packet by packet, until it is empty. */
 size_t streams_drain(struct streams *s, unsigned stream, size_t max);
 
-bool streams_full(const struct streams *s); /* one of them or both: a write would wait */
+bool streams_full(const struct streams *s, unsigned stream); /* a write would wait */
 
 /* Bytes that wait in a pipe. */
 size_t streams_waiting(const struct streams *s, unsigned stream);

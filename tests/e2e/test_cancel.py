@@ -73,7 +73,7 @@ def test_the_poll_alone_is_enough(new_berth):
 
 def test_the_notification_is_immediate(new_berth):
     # The longest poll there can be is a minute: three jobs claimed and canceled within half of it were not polled for.
-    berth = new_berth(BERTH_POLL_INTERVAL="1m", BERTH_LEASE="10m")
+    berth = new_berth(BERTH_POLL_INTERVAL="1m", BERTH_LEASE="3m")
     begin = time.monotonic()
     for _ in range(3):
         job = berth.script("echo up; sleep 600")
