@@ -66,14 +66,16 @@ static void on_list(void *arg, const PGresult *result, const struct err *err) {
     }
     int rows = PQntuples(result), shown = rows > list->limit ? (int)list->limit : rows;
     json_t *items = json_array(), *next = json_null();
-    struct api_job job;
     for (int row = 0; row < shown; row++) {
+        struct api_job job;
         api_read_job(result, row, &job);
         json_array_append_new(items, job_view(&job));
     }
     if (rows > shown) {
         char cursor[QUERY_CURSOR_MAX];
-        query_cursor_make(job.created_us, job.id, cursor);
+        struct api_job last;
+        api_read_job(result, shown - 1, &last);
+        query_cursor_make(last.created_us, last.id, cursor);
         next = json_string(cursor);
         add_link(request, cursor);
     }

@@ -25,7 +25,7 @@ int listen_parse(const char *text, struct listen_address *ret, struct err *err) 
     if (!colon || strlen(colon + 1) == 0 || strlen(colon + 1) > 5 ||
         colon[1 + strspn(colon + 1, "0123456789")])
         return bad(text, err);
-    address.port = atoi(colon + 1);
+    address.port = (int)strtol(colon + 1, NULL, 10); /* five digits at most */
     size_t len = (size_t)(colon - text);
     if (address.port < 1 || address.port > PORT_MAX || len >= sizeof address.host)
         return bad(text, err);
