@@ -97,7 +97,7 @@ static int load_spec(const char *file, json_t **ret, struct err *err) {
                  : file_read(AT_FDCWD, file, SPEC_BYTES_MAX, &text, err) < 0)
         return err_wrap(err, "read the job");
     json_error_t where;
-    json_t *doc = json_loadb(buf_str(&text), text.len, JSON_REJECT_DUPLICATES, &where);
+    json_t *doc = json_loadb(buf_str(&text), text.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &where);
     if (!doc)
         return err_set(err, ERR_INVALID, 0, "%s is not JSON: %s (line %d, column %d)",
                        standard ? "standard input" : file, where.text, where.line, where.column);

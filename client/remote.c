@@ -155,7 +155,7 @@ int remote_call(struct remote *remote, const char *method, const char *path, con
         return -1;
     long status = 0;
     curl_easy_getinfo(remote->curl, CURLINFO_RESPONSE_CODE, &status);
-    AUTO_JSON json_t *doc = json_loadb(buf_str(&answer), answer.len, 0, NULL);
+    AUTO_JSON json_t *doc = json_loadb(buf_str(&answer), answer.len, JSON_ALLOW_NUL, NULL);
     if (status >= 400 || status < 200)
         return problem_error(remote, status, doc, err);
     if (ret_doc)
@@ -223,6 +223,6 @@ int remote_lines(struct remote *remote, const char *path, const char *accept, re
     curl_easy_getinfo(remote->curl, CURLINFO_RESPONSE_CODE, &status);
     if (status < 400)
         return rest.len ? on_line(arg, rest.data, rest.len, err) : 0;
-    AUTO_JSON json_t *doc = json_loadb(buf_str(&rest), rest.len, 0, NULL);
+    AUTO_JSON json_t *doc = json_loadb(buf_str(&rest), rest.len, JSON_ALLOW_NUL, NULL);
     return problem_error(remote, status, doc, err);
 }

@@ -133,7 +133,7 @@ static int take_entrypoint(void *arg, const struct option_spec *self, const char
 
 static int take_input(void *arg, const struct option_spec *self, const char *value, struct err *err) {
     json_error_t where;
-    json_t *input = json_loads(value, JSON_DECODE_ANY, &where);
+    json_t *input = json_loads(value, JSON_DECODE_ANY | JSON_ALLOW_NUL, &where);
     return input ? put(arg, self, input, err) : err_set(err, ERR_USAGE, 0, "not JSON: %s", where.text);
 }
 

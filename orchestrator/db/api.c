@@ -36,7 +36,7 @@
     X(CLEANED, US("a.cleaned_at"))                                                                           \
     X(LOG_BYTES, "coalesce(a.log_bytes, 0)")                                                                 \
     X(STORED_BYTES, "coalesce(a.stored_bytes, 0)")                                                           \
-    X(LOST_BYTES, "coalesce(a.lost_bytes, 0)")                                                               \
+    X(LOG_LIMIT, "a.log_limit")                                                                              \
     X(LOG_COMPLETE, "coalesce(a.log_complete, a.id is null and j.finished_at is not null)")
 
 enum job_column {
@@ -182,7 +182,7 @@ void api_read_job(const PGresult *r, int row, struct api_job *ret) {
         .cleaned_us = int_or_none(r, row, JOB_CLEANED),
         .log_bytes = db_get_int(r, row, JOB_LOG_BYTES),
         .stored_bytes = db_get_int(r, row, JOB_STORED_BYTES),
-        .lost_bytes = db_get_int(r, row, JOB_LOST_BYTES),
+        .log_limit = int_or_none(r, row, JOB_LOG_LIMIT),
         .log_complete = db_get_bool(r, row, JOB_LOG_COMPLETE),
     };
 }

@@ -71,7 +71,8 @@ struct api_job {
     int64_t attempt;           /* 0: not claimed yet */
     int64_t created_us, started_us, finished_us, deadline_us;
     int64_t claimed_us, pulled_us, container_us, attempt_started_us, exited_us, cleaned_us;
-    int64_t log_bytes, stored_bytes, lost_bytes;
+    int64_t log_bytes, stored_bytes;
+    int64_t log_limit; /* bytes; API_NONE: there is no attempt yet */
     bool log_complete;
 };
 void api_read_job(const PGresult *result, int row, struct api_job *ret);

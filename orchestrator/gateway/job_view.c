@@ -20,7 +20,7 @@ static json_t *time_or_null(int64_t us) {
 static json_t *document_or_null(const char *text) {
     if (!text)
         return json_null();
-    json_t *doc = json_loads(text, JSON_DECODE_ANY, NULL);
+    json_t *doc = json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
     return doc ? doc : json_string(text);
 }
 
@@ -29,7 +29,8 @@ static json_t *log_view(const struct api_job *job) {
     json_object_set_new(log, "bytes", json_integer(job->log_bytes));
     json_object_set_new(log, "stored_bytes", json_integer(job->stored_bytes));
     json_object_set_new(log, "complete", json_boolean(job->log_complete));
-    json_object_set_new(log, "truncated", json_boolean(job->stored_bytes + job->lost_bytes < job->log_bytes));
+    json_object_set_new(log, "truncated",
+                        json_boolean(job->log_limit != API_NONE && job->log_bytes > job->log_limit));
     json_object_set_new(log, "sha256", text_or_null(job->sha256));
     return log;
 }
