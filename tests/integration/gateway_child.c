@@ -1,4 +1,4 @@
-/* The gateway alone, as `berthd gateway` runs it, for tests/integration/gateway_test.py; with an argument,
+/* The gateway alone, as `berthd gateway` runs it, for tests/integration/gateway_*_test.py; with an argument,
  * the connection string of a database, it brings that database's schema up first and ends. */
 #include <stdio.h>
 

@@ -83,6 +83,7 @@ class Postgres:
 
 class Gateway:
     def __init__(self, program, database_url, **settings):
+        self.program = program
         self.port = settings.pop("port", None) or free_port()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         env = {k: v for k, v in os.environ.items() if not k.startswith("BERTH_")}

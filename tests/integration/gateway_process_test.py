@@ -1,0 +1,152 @@
+"""The gateway as a process: slow clients, idle ones, a database that goes away, its end, its settings."""
+
+import asyncio
+import http.client
+import os
+import signal
+import socket
+import time
+
+import websockets
+
+from gateway_checks import BASE, collect, connect, expect, problem, rebuild, run_all, take, whole
+from gateway_rig import TOKEN, Gateway, Log, free_port, submit, until
+
+
+def test_slowloris(pg, gw):
+    """A request that never gets whole ends by itself; others are served meanwhile."""
+    slow = [socket.create_connection(("127.0.0.1", gw.port)) for _ in range(30)]
+    for s in slow[:10]:
+        s.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n")
+    for s in slow[10:20]:
+        s.sendall(f"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n"
+                  f"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{".encode())
+    expect("others", gw.get("/healthz").status, 200)
+    end = time.monotonic() + 45
+    for s in slow[:20]:
+        s.settimeout(max(0.1, end - time.monotonic()))
+        beat = 0
+        try:
+            while s.recv(100):
+                beat += 1
+        except ConnectionResetError:
+            pass
+        s.close()
+    for s in slow[20:]:
+        s.close()
+    too_long = gw.raw(b"GET /healthz HTTP/1.1\r\nX-Long: " + b"x" * 40_000 + b"\r\n\r\n")
+    expect("headers have a bound", b"200 OK" in too_long, False)
+    expect("others", gw.get("/healthz").status, 200)
+
+
+def cpu_seconds(pid):
+    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_idle_does_not_spin(pg, gw):
+    """Waiting viewers and requests, and a client that left without a word, cost no processor."""
+    job = submit(pg)
+    connections = []
+    for path, behind in ((f"/v1/jobs/{job}?wait=30s", "GET / HTTP/1.1\r\n"), (f"/v1/jobs/{job}/logs?follow=true", "")):
+        s = socket.create_connection(("127.0.0.1", gw.port))
+        s.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n\r\n{behind}".encode())
+        connections.append(s)
+
+    async def run():
+        async with connect(gw, job) as ws:
+            await take(ws)
+            before = cpu_seconds(gw.process.pid)
+            await asyncio.sleep(2)
+            return cpu_seconds(gw.process.pid) - before
+    used = asyncio.run(run())
+    expect(f"little processor time ({used} s)", used < 0.5, True)
+    for s in connections:
+        s.close()
+
+
+def test_database_away(pg, gw):
+    job = submit(pg)
+    log = Log(pg, job)
+    log.add(b"before\n")
+
+    async def run():
+        async with connect(gw, job) as ws:
+            got = [await take(ws), await take(ws)]
+            pg.stop()
+            answer = await asyncio.to_thread(gw.get, f"/v1/jobs/{job}")
+            problem(answer, 503)
+            expect("Retry-After", answer.headers["Retry-After"].isdigit(), True)
+            problem(await asyncio.to_thread(gw.post, "/v1/jobs", BASE), 503)
+            problem(await asyncio.to_thread(gw.get, f"/v1/jobs/{job}/logs"), 503)
+            ready = await asyncio.to_thread(gw.get, "/readyz", token=None)
+            expect("readyz", (ready.status, ready.json["checks"]["database"]["state"]), (503, "away"))
+            expect("healthz", (await asyncio.to_thread(gw.get, "/healthz")).status, 200)
+            await asyncio.to_thread(pg.start)
+            await asyncio.to_thread(until, "the database is back",
+                                    lambda: gw.get(f"/v1/jobs/{job}").status == 200, 30)
+            await asyncio.to_thread(lambda: log.add(b"after\n").end())
+            rest, code = await asyncio.wait_for(collect(ws), 20)
+            expect("the viewer stayed", (rebuild(got + rest), code), (b"before\nafter\n", 1000))
+    asyncio.run(run())
+    ready = gw.get("/readyz", token=None)
+    expect("readyz", (ready.status, ready.json["checks"]["schema"]["version"] >= 1), (200, True))
+
+
+def test_going_away(pg, gw):
+    """End of file on descriptor 3, and TERM: viewers are told 1001, the exit status is 0."""
+    job = submit(pg)
+
+    async def run(other, how):
+        async with connect(other, job) as ws:
+            await take(ws)
+            how()
+            _, code = await asyncio.wait_for(collect(ws), 10)
+            return code
+    other = Gateway(gw.program, pg.url).ready()
+    expect("1001", asyncio.run(run(other, other.control.close)), 1001)
+    expect("exit status", other.end(), 0)
+    other = Gateway(gw.program, pg.url).ready()
+    expect("1001", asyncio.run(run(other, lambda: other.process.send_signal(signal.SIGTERM))), 1001)
+    expect("exit status", other.end(), 0)
+
+
+def test_port_in_use(pg, gw):
+    other = Gateway(gw.program, pg.url, port=gw.port)
+    expect("exit status", other.process.wait(10), 64)
+    other.reader.join(5)
+    text = "".join(other.log)
+    expect("address and remedy", (f"127.0.0.1:{gw.port}" in text, "BERTH_LISTEN" in text), (True, True))
+    other.control.close()
+    other = Gateway(gw.program, pg.url, listen="nonsense")
+    expect("exit status", other.process.wait(10), 64)
+    other.control.close()
+
+
+def test_addresses(pg, gw):
+    port = free_port()
+    for listen, host in ((f"[::1]:{port}", "::1"), (f":{port}", "127.0.0.1")):
+        other = Gateway(gw.program, pg.url, listen=listen).ready()
+        connection = http.client.HTTPConnection(host, port, timeout=10)
+        connection.request("GET", "/healthz")
+        expect("answer on " + listen, connection.getresponse().status, 200)
+        connection.close()
+        expect("exit status", other.end(), 0)
+
+
+def test_auth_off(pg, gw):
+    other = Gateway(gw.program, pg.url, auth="off").ready()
+    expect("no token needed", other.get("/v1/jobs?limit=1", token=None).status, 200)
+    job = submit(pg)
+    Log(pg, job).end()
+    expect("nor here", whole(other, job, token=None)[1], 1000)
+    try:
+        whole(other, job, token=None, origin="http://evil.example")
+        raise AssertionError("a page of another site was let in")
+    except websockets.InvalidStatusCode as refused:
+        expect("status", refused.status_code, 403)
+    expect("exit status", other.end(), 0)
+
+
+if __name__ == "__main__":
+    run_all(globals())
