@@ -10,6 +10,7 @@
 #include "base/config_private.h"
 #include "base/fdutil.h"
 #include "base/mem.h"
+#include "base/nearest.h"
 
 enum { WHERE_MAX_BYTES = 256, ENV_MISSPELT_DISTANCE = 2 };
 
@@ -78,24 +79,21 @@ static void apply(struct load *l, const struct config_entry *entry, const char *
 }
 
 static const struct config_entry *nearest_entry(const struct config_table *table, const char *name,
-                                                bool by_env, unsigned *ret_distance) {
+                                                bool by_env, uint32_t most) {
     const struct config_entry *best = NULL;
+    struct nearest nearest = {0};
     for (size_t i = 0; i < table->count; i++) {
         const struct config_entry *e = &table->entries[i];
         const char *known = by_env ? e->env : e->key;
-        unsigned distance = known ? config_distance(name, known) : UINT32_MAX;
-        if (best && distance >= *ret_distance)
-            continue;
-        best = e;
-        *ret_distance = distance;
+        if (known && nearest_take(&nearest, name, known, most))
+            best = e;
     }
     return best;
 }
 
 /* The value of a misspelt secret is a secret. */
 static void complain_unknown(struct load *l, const char *name, const char *value, struct place at) {
-    unsigned distance = 0;
-    const struct config_entry *e = nearest_entry(l->table, name, at.origin == CONFIG_ENV, &distance);
+    const struct config_entry *e = nearest_entry(l->table, name, at.origin == CONFIG_ENV, NEAREST_FAR);
     if (!e)
         return complain(l, "%s (%s): unknown setting, there are none", name, at.what);
     complain(l, "%.*s = %.*s (%s): unknown setting, the nearest known one is %s", CONFIG_VALUE_SHOWN_MAX,
@@ -186,9 +184,7 @@ static void refuse_misspelt_env(struct load *l) {
         if (!equals || strncmp(*word, prefix, sizeof prefix - 1) != 0 || !equals[1])
             continue;
         AUTO_FREE char *name = mem_strndup(*word, (size_t)(equals - *word));
-        unsigned distance = UINT32_MAX;
-        if (!env_is_known(l->table, name) && nearest_entry(l->table, name, true, &distance) &&
-            distance <= ENV_MISSPELT_DISTANCE)
+        if (!env_is_known(l->table, name) && nearest_entry(l->table, name, true, ENV_MISSPELT_DISTANCE))
             complain_unknown(l, name, equals + 1, (struct place){CONFIG_ENV, "environment"});
     }
 }

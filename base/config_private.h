@@ -39,7 +39,5 @@ int config_set(const struct config_entry *entry, void *settings, const char *tex
 bool config_text(const struct config_entry *entry, const void *settings, struct buf *out);
 /* "from 1 to 64", "from 100ms to 1h"; "" when anything goes. Returns out. */
 const char *config_range(const struct config_entry *entry, char out[CONFIG_RANGE_MAX]);
-/* How many characters have to be changed, added or left out to make a from b. */
-unsigned config_distance(const char *a, const char *b);
 
 #endif

@@ -129,25 +129,3 @@ bool config_text(const struct config_entry *entry, const void *settings, struct 
     int64_t number = *(const int64_t *)(const void *)at;
     return (number || entry->def) && buf_adds(out, format_number(entry->type, number, text)) == 0;
 }
-
-/* Wagner and Fischer, with one row; longer names than this differ too much to be worth a proposal. */
-unsigned config_distance(const char *a, const char *b) {
-    enum { NAME_MAX_BYTES = 64 };
-    size_t len_a = strlen(a), len_b = strlen(b);
-    unsigned row[NAME_MAX_BYTES + 1];
-    if (len_a > NAME_MAX_BYTES || len_b > NAME_MAX_BYTES)
-        return NAME_MAX_BYTES;
-    for (size_t j = 0; j <= len_b; j++)
-        row[j] = (unsigned)j;
-    for (size_t i = 1; i <= len_a; i++) {
-        unsigned diagonal = row[0];
-        row[0] = (unsigned)i;
-        for (size_t j = 1; j <= len_b; j++) {
-            unsigned best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            best = best < row[j] + 1 ? best : row[j] + 1;
-            row[j] = best < row[j - 1] + 1 ? best : row[j - 1] + 1;
-        }
-    }
-    return row[len_b];
-}

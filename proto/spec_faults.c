@@ -5,13 +5,13 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/nearest.h"
 #include "base/utf8.h"
 #include "proto/spec_private.h"
 
 enum {
     DETAIL_MAX = 1024,
     POINTER_MAX = SPEC_BYTES_MAX * 2 + 64, /* one key may be all of the document, and every byte a '/' */
-    NAME_BYTES_MAX = 32,                   /* longer than any name of ours */
 };
 
 /* RFC 6901, section 3: "~" is written "~0", "/" is written "~1". */
@@ -120,37 +120,13 @@ const char *spec_quote(const char *text, char out[SPEC_QUOTE_MAX]) {
     return out;
 }
 
-/* Wagner and Fischer's distance, with one row. */
-static size_t distance(const char *a, const char *b) {
-    size_t row[NAME_BYTES_MAX + 1];
-    size_t len_a = strlen(a);
-    size_t len_b = strlen(b);
-    if (len_a > NAME_BYTES_MAX || len_b > NAME_BYTES_MAX)
-        return NAME_BYTES_MAX;
-    for (size_t j = 0; j <= len_b; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= len_a; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= len_b; j++) {
-            size_t replaced = diagonal + (tolower((unsigned char)a[i - 1]) != b[j - 1]);
-            size_t changed = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            diagonal = row[j];
-            row[j] = replaced < changed ? replaced : changed;
-        }
-    }
-    return row[len_b];
-}
-
 const char *spec_nearest(const char *name, const struct spec_field *fields) {
-    const char *nearest = NULL;
-    size_t best = strlen(name) / 3 + 1; /* a third of the letters may be wrong */
+    struct nearest nearest = {0};
+    size_t wrong_max = strlen(name) / 3 + 1; /* a third of the letters may be wrong */
     for (; fields->name; fields++) {
-        size_t d = distance(name, fields->name);
-        if (d < strlen(fields->name) && (d < best || (d == best && !nearest))) {
-            best = d;
-            nearest = fields->name;
-        }
+        size_t most = strlen(fields->name) - 1;
+        most = most < wrong_max ? most : wrong_max;
+        nearest_take(&nearest, name, fields->name, (uint32_t)most);
     }
-    return nearest;
+    return nearest.word;
 }

@@ -396,11 +396,3 @@ Test(config, other_variables) {
     setenv("HOME", "/h", 1);
     cr_assert_str_eq(config_env("HOME"), "/h");
 }
-
-Test(config, distances) {
-    cr_assert_eq(config_distance("lease", "lease"), 0);
-    cr_assert_eq(config_distance("laese", "lease"), 2);
-    cr_assert_eq(config_distance("", "abc"), 3);
-    cr_assert_eq(config_distance("abc", ""), 3);
-    cr_assert_eq(config_distance("kitten", "sitting"), 3);
-}
