@@ -1,4 +1,5 @@
-"""proto/openapi.yaml says the same as the tables in proto/status.h and proto/message.h. Needs Debian's python3-yaml."""
+"""proto/openapi.yaml says the same as the tables in proto/status.h and proto/message.h and the gateway's routes.
+lint_openapi.py SOURCE_DIR. Needs Debian's python3-yaml."""
 import json
 import pathlib
 import re
@@ -6,7 +7,8 @@ import sys
 
 import yaml
 
-PROTO = pathlib.Path(sys.argv[1])
+SOURCE = pathlib.Path(sys.argv[1])
+PROTO = SOURCE / "proto"
 faults = []
 
 
@@ -56,6 +58,20 @@ types = re.findall(r'^ \* \{"type":"(\w+)"', (PROTO / "message.h").read_text(), 
 messages = [schemas[r["$ref"].rsplit("/", 1)[1]] for r in schemas["Message"]["oneOf"]]
 expect("messages", [message["properties"]["type"]["const"] for message in messages], types)
 
+METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+table = re.findall(r'\{ROUTE_(\w+), "([^"]+)", \w+, ([\w]+), (true|false), (?:true|false)\}',
+                   (SOURCE / "orchestrator/gateway/routes.c").read_text())
+routes = {f"{method} {path}": is_open == "true" for method, path, _, is_open in table}
+described = {f"{method.upper()} {path}": operation for path, item in api["paths"].items()
+             for method, operation in item.items() if method in METHODS}
+for route in sorted(routes.keys() | described.keys()):
+    if route not in described:
+        faults.append(f"{route}: the gateway has it, openapi.yaml does not")
+    elif route not in routes:
+        faults.append(f"{route}: openapi.yaml has it, the gateway does not")
+    else:
+        expect(f"whether {route} is open to all", described[route].get("security") == [], routes[route])
+
 for reference in sorted(set(references(api))):
     if not resolves(api, reference):
         faults.append(f"$ref {reference} leads nowhere")
@@ -65,7 +81,8 @@ for path, item in api["paths"].items():
         if f"#/components/parameters/{name.capitalize()}" not in parameters:
             faults.append(f"{path}: the parameter {name} is not described")
 
-if not (statuses and reasons and types):
+if not (statuses and reasons and types and routes):
     faults.append("a table was not found: has a header changed its form?")
-print("\n".join(faults) or f"{len(statuses)} statuses, {sum(map(len, reasons.values()))} reasons, {len(types)} messages")
+print("\n".join(faults) or f"{len(statuses)} statuses, {sum(map(len, reasons.values()))} reasons, {len(types)} messages, "
+      f"{len(routes)} routes")
 sys.exit(bool(faults))

@@ -6,5 +6,5 @@ endforeach()
 berth_test(NAME test_spec_schema LABEL unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_spec_schema.c USES berth_proto)
 target_compile_definitions(test_spec_schema PRIVATE BERTH_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
 add_test(NAME lint_openapi
-    COMMAND /usr/bin/python3 ${CMAKE_CURRENT_LIST_DIR}/lint_openapi.py ${CMAKE_SOURCE_DIR}/proto)
+    COMMAND /usr/bin/python3 ${CMAKE_CURRENT_LIST_DIR}/lint_openapi.py ${CMAKE_SOURCE_DIR})
 set_tests_properties(lint_openapi PROPERTIES LABELS lint TIMEOUT 60)
