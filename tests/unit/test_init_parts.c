@@ -130,13 +130,17 @@ Test(counters, nothing_to_read_is_unknown) {
 
 static struct writer writer;
 
+static void limit_spool(rlim_t limit) {
+    setrlimit(RLIMIT_FSIZE, &(struct rlimit){.rlim_cur = limit, .rlim_max = RLIM_INFINITY});
+}
+
 /* The spool takes `limit` bytes and no more. */
 static int limited_spool(size_t limit) {
     char path[] = "/tmp/test_init_spool.XXXXXX";
     int fd = mkstemp(path);
     unlink(path);
     signal(SIGXFSZ, SIG_IGN);
-    setrlimit(RLIMIT_FSIZE, &(struct rlimit){.rlim_cur = limit, .rlim_max = RLIM_INFINITY});
+    limit_spool(limit);
     writer_init(&writer, fd);
     return fd;
 }
@@ -149,35 +153,18 @@ static void flush_without_hope(void) {
     }
 }
 
-Test(writer, a_full_spool_keeps_whole_records_and_says_what_is_missing) {
+struct expected {
+    enum spool_type type;
+    enum spool_stream stream;
+    uint32_t len;
+    int64_t lost;
+};
+
+static void expect_records(int fd, const struct expected *expected, size_t count) {
     static unsigned char bytes[400000];
-    static char chunk[100000];
-    struct spool_started started = {.pid = 7};
-    int fd = limited_spool(50000);
-    writer_output(&writer, SPOOL_STDOUT, chunk, sizeof chunk); /* its first record is written in part */
-    flush_without_hope();
-    writer_record(&writer, SPOOL_STARTED, &started, sizeof started);
-    writer_output(&writer, SPOOL_STDERR, chunk, 1000);
-    flush_without_hope();
-    writer_output(&writer, SPOOL_STDOUT, chunk, 10);
-    writer_output(&writer, SPOOL_STDERR, chunk, 1);
-    flush_without_hope();
-    setrlimit(RLIMIT_FSIZE, &(struct rlimit){.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY});
-    writer_output(&writer, SPOOL_STDERR, "back", 4);
-    cr_assert_eq(writer_flush(&writer), 0);
     size_t len = (size_t)pread(fd, bytes, sizeof bytes, 0);
-    static const struct {
-        enum spool_type type;
-        enum spool_stream stream;
-        uint32_t len;
-        int64_t lost;
-    } expected[] = {{SPOOL_OUTPUT, SPOOL_STDOUT, 65536, 0},
-                    {SPOOL_LOST, SPOOL_STDOUT, sizeof(struct spool_lost), 100000 - 65536 + 10},
-                    {SPOOL_STARTED, 0, sizeof started, 0},
-                    {SPOOL_LOST, SPOOL_STDERR, sizeof(struct spool_lost), 1001},
-                    {SPOOL_OUTPUT, SPOOL_STDERR, 4, 0}};
     size_t at = 0;
-    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+    for (size_t i = 0; i < count; i++) {
         struct spool_header header;
         const unsigned char *payload;
         size_t used;
@@ -194,5 +181,55 @@ Test(writer, a_full_spool_keeps_whole_records_and_says_what_is_missing) {
         at += used;
     }
     cr_assert_eq(at, len);
+}
+
+static char chunk[100000];
+
+Test(writer, a_full_spool_keeps_whole_records_and_says_what_is_missing) {
+    struct spool_started started = {.pid = 7};
+    int fd = limited_spool(50000);
+    writer_output(&writer, SPOOL_STDOUT, chunk, sizeof chunk); /* its first record is written in part */
+    flush_without_hope();
+    writer_record(&writer, SPOOL_STARTED, &started, sizeof started);
+    writer_output(&writer, SPOOL_STDERR, chunk, 1000);
+    flush_without_hope();
+    writer_output(&writer, SPOOL_STDOUT, chunk, 10);
+    writer_output(&writer, SPOOL_STDERR, chunk, 1);
+    flush_without_hope();
+    limit_spool(RLIM_INFINITY);
+    writer_output(&writer, SPOOL_STDERR, "back", 4);
+    cr_assert_eq(writer_flush(&writer), 0);
+    static const struct expected expected[] = {
+        {SPOOL_OUTPUT, SPOOL_STDOUT, 65536, 0},
+        {SPOOL_LOST, SPOOL_STDOUT, sizeof(struct spool_lost), 100000 - 65536 + 10},
+        {SPOOL_STARTED, 0, sizeof started, 0},
+        {SPOOL_LOST, SPOOL_STDERR, sizeof(struct spool_lost), 1001},
+        {SPOOL_OUTPUT, SPOOL_STDERR, 4, 0}};
+    expect_records(fd, expected, sizeof expected / sizeof *expected);
     cr_assert_eq(writer.output_bytes, 65536 + 4);
+}
+
+Test(writer, what_both_streams_lost_moves_along_when_the_spool_takes_a_little) {
+    enum { RECORD_BYTES = SPOOL_HEADER_BYTES + 200 };
+    int fd = limited_spool(100);
+    writer_output(&writer, SPOOL_STDOUT, chunk, 200);
+    writer_output(&writer, SPOOL_STDERR, chunk, 50);
+    writer_output(&writer, SPOOL_STDOUT, chunk, 30);
+    flush_without_hope();
+    limit_spool(RECORD_BYTES); /* the first record gets whole, and nothing behind it */
+    writer_output(&writer, SPOOL_STDERR, chunk, 5);
+    cr_assert_eq(writer_flush(&writer), 0);
+    limit_spool(RECORD_BYTES + 10); /* stdout's loss is begun, so what it loses from now on is told apart */
+    writer_output(&writer, SPOOL_STDOUT, chunk, 7);
+    cr_assert_eq(writer_flush(&writer), 0);
+    limit_spool(RLIM_INFINITY);
+    writer_output(&writer, SPOOL_STDOUT, "back", 4);
+    cr_assert_eq(writer_flush(&writer), 0);
+    static const struct expected expected[] = {{SPOOL_OUTPUT, SPOOL_STDOUT, 200, 0},
+                                               {SPOOL_LOST, SPOOL_STDOUT, sizeof(struct spool_lost), 30},
+                                               {SPOOL_LOST, SPOOL_STDERR, sizeof(struct spool_lost), 55},
+                                               {SPOOL_LOST, SPOOL_STDOUT, sizeof(struct spool_lost), 7},
+                                               {SPOOL_OUTPUT, SPOOL_STDOUT, 4, 0}};
+    expect_records(fd, expected, sizeof expected / sizeof *expected);
+    cr_assert_eq(writer.output_bytes, 204);
 }
