@@ -47,6 +47,12 @@ void log_set_level(enum log_level level) {
     state.level = level;
 }
 
+void log_set_level_word(const char *word) {
+    enum log_level level;
+    if (word && log_level_parse(word, &level) == 0)
+        log_set_level(level);
+}
+
 int log_level_parse(const char *name, enum log_level *ret) {
     for (size_t i = 0; i < ARRAY_LEN(level_names); i++)
         if (strcmp(name, level_names[i]) == 0) {

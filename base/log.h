@@ -33,6 +33,7 @@ static inline const char *log_text_or_empty(const char *text) {
 void log_init(const char *role, const char *job);
 void log_set_level(enum log_level level);                   /* default LOG_LEVEL_INFO */
 int log_level_parse(const char *name, enum log_level *ret); /* "debug" … "error"; -1: none of these */
+void log_set_level_word(const char *word);                  /* NULL, or none of these: the level stays */
 
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
 

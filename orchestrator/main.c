@@ -24,15 +24,13 @@ static int print(struct buf *text) {
 static int load(struct settings *settings, char *const *argv, struct config_origins *ret_origins) {
     AUTO_BUF struct buf report = BUF(TEXT_MAX_BYTES);
     struct err err = {0};
-    enum log_level level = LOG_LEVEL_INFO;
     if (settings_load(settings, argv, ret_origins, &report, &err) < 0) {
         fprintf(stderr, "berthd: the settings are wrong (berthd --help tells all of them):\n%s",
                 report.len ? buf_str(&report) : err.text);
         config_free(&settings_table, settings);
         return -1;
     }
-    log_level_parse(settings->log_level, &level);
-    log_set_level(level);
+    log_set_level_word(settings->log_level);
     return 0;
 }
 

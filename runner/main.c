@@ -99,10 +99,7 @@ static int parent_listen(struct parent *parent, struct err *err) {
                                               .tls_verify = json_get_string(settings, "docker_tls_verify"),
                                               .cert_path = json_get_string(settings, "docker_cert_path"),
                                               .api_version = json_get_string(settings, "docker_api_version")};
-    enum log_level level;
-    const char *word = json_get_string(settings, "log_level");
-    if (word && log_level_parse(word, &level) == 0)
-        log_set_level(level);
+    log_set_level_word(json_get_string(settings, "log_level"));
     if (!parent->state_dir || parent->state_dir[0] != '/')
         return err_set(err, ERR_USAGE, 0, "the parent's message has no absolute state_dir");
     return 0;

@@ -160,12 +160,28 @@ static void bound_descriptors(void) {
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* The socket of a gateway that has just died may still hold the address: only one that stays taken is a wrong
+ * setting. */
+static int await_address(struct gateway *gateway, const struct address *address, struct err *err) {
+    int64_t until_ms = clock_boot_ms() + GATEWAY_LISTEN_MS;
+    int r = -1;
+    while ((r = listen_probe(gateway->settings.listen, address, err)) < 0 && err->kind == ERR_USAGE &&
+           clock_boot_ms() < until_ms) {
+        sd_event_run(gateway->loop, GATEWAY_LISTEN_AGAIN_MS * US_PER_MS);
+        if (gateway->ended)
+            return err_set(err, ERR_CANCELED, 0, "the end came while %s was taken",
+                           gateway->settings.listen);
+    }
+    return r;
+}
+
 static int start_lws(struct gateway *gateway, struct err *err) {
     static const lws_retry_bo_t pings = {.secs_since_valid_ping = GATEWAY_PING_S,
                                          .secs_since_valid_hangup = GATEWAY_DEAD_S};
-    struct listen_address address;
-    if (listen_parse(gateway->settings.listen, &address, err) < 0 ||
-        listen_probe(gateway->settings.listen, &address, err) < 0)
+    struct address address;
+    if (address_parse(gateway->settings.listen, &address, err) < 0)
+        return err_wrap(err, "BERTH_LISTEN \"%.80s\"", gateway->settings.listen);
+    if (await_address(gateway, &address, err) < 0)
         return -1;
     lws_set_log_level(LLL_ERR | LLL_WARN, lws_log);
     struct lws_context_creation_info info = {
@@ -225,9 +241,7 @@ static int read_config(struct gateway *gateway, struct control *config, struct e
     gateway->auth = auth_new(gateway->settings.auth, gateway->settings.admin_token);
     if (gateway->auth.on && (!gateway->settings.admin_token || !*gateway->settings.admin_token))
         return err_set(err, ERR_USAGE, 0, "there is no token to let anybody in with: set BERTH_ADMIN_TOKEN");
-    enum log_level level;
-    if (gateway->settings.log_level && log_level_parse(gateway->settings.log_level, &level) == 0)
-        log_set_level(level);
+    log_set_level_word(gateway->settings.log_level);
     return 0;
 }
 
@@ -265,9 +279,9 @@ int gateway_main(void) {
         run(&gateway);
     } else {
         log_error("the gateway does not start", LERR(&err));
-        gateway.exit_status = err.kind == ERR_SYS || err.kind == ERR_USAGE || err.kind == ERR_INVALID
-                                  ? CHILD_EXIT_NEVER
-                                  : CHILD_EXIT_AGAIN;
+        if (!gateway.ending)
+            gateway.exit_status =
+                err.kind == ERR_USAGE || err.kind == ERR_INVALID ? CHILD_EXIT_NEVER : CHILD_EXIT_AGAIN;
     }
     stop(&gateway);
     return gateway.exit_status;

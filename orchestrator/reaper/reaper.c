@@ -109,6 +109,7 @@ int reaper_main(void) {
     }
     AUTO_FREE char *json = json_dumps(config.settings, JSON_COMPACT);
     int rc = config_undump(&settings_table, &r.settings, json, strlen(json), &err);
+    log_set_level_word(r.settings.log_level);
     r.instance = STEAL(config.instance);
     snprintf(r.cluster, sizeof r.cluster, "%s", config.cluster ? config.cluster : "");
     control_done(&config);

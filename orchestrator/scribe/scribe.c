@@ -338,10 +338,7 @@ static int run(struct scribe *s) {
         log_error("no settings from the parent", LERR(&err));
         return CHILD_EXIT_BUG;
     }
-    enum log_level level;
-    const char *word = json_get_string(config.settings, "log_level");
-    if (word && log_level_parse(word, &level) == 0)
-        log_set_level(level);
+    log_set_level_word(json_get_string(config.settings, "log_level"));
     int opened = open_attempts(s, &config, &err);
     control_done(&config);
     if (opened < 0) {

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "orchestrator/supervisor/supervisor.h"
 #include "orchestrator/supervisor/supervisor_private.h"
+#include "proto/attempt.h"
 
 static int on_leave_timer(sd_event_source *source, uint64_t usec, void *arg) {
     struct supervisor *s = arg;
@@ -49,8 +50,10 @@ static bool all_recorded(const struct supervisor *s) {
     AUTO_DIR DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir)
         return true;
+    char job[ATTEMPT_ID_MAX];
+    int number;
     for (const struct dirent *e = readdir(dir); e; e = readdir(dir))
-        if (e->d_name[0] != '.')
+        if (attempt_parse_dir_name(e->d_name, job, &number) == 0)
             return false;
     return true;
 }
@@ -160,10 +163,8 @@ static int on_hup(sd_event_source *source, const struct signalfd_siginfo *info, 
     if (settings_load(&fresh, s->argv, &origins, &report, &err) < 0) {
         log_error("settings not reloaded, the old ones stay", LS("error", buf_str(&report)));
     } else {
-        enum log_level level = LOG_LEVEL_INFO;
         take_over(&s->settings, &fresh);
-        log_level_parse(s->settings.log_level, &level);
-        log_set_level(level);
+        log_set_level_word(s->settings.log_level);
         log_info("settings reloaded", LS("log_level", s->settings.log_level), LI("slots", s->settings.slots));
         dispatch_kick(s);
     }

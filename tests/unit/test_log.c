@@ -79,6 +79,13 @@ Test(log, below_the_level_nothing_is_written) {
     cr_assert_neq(take(line), 0);
     cr_assert_eq(log_level_parse("Debug", &level), -1);
     cr_assert_eq(log_level_parse("", &level), -1);
+    log_set_level_word("warn");
+    log_info("unseen");
+    cr_assert_eq(take(line), 0);
+    log_set_level_word(NULL);
+    log_set_level_word("shout");
+    log_info("unseen: the level stays");
+    cr_assert_eq(take(line), 0);
 }
 
 Test(log, escapes_what_could_break_the_line_or_the_terminal) {
