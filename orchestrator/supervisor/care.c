@@ -22,11 +22,14 @@ static void child_died(struct supervisor *s, struct child *child, const struct d
 
 /* --- messages --- */
 
-/* A runner drives a container with a stranger's code in it: it gets no key to the database or the API. */
-static void remove_secrets(json_t *settings) {
-    static const char *const keys[] = {"database_url", "admin_token", "jwt_key"};
-    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-        json_object_del(settings, keys[i]);
+enum { MESSAGES_PER_EVENT_MAX = 16 }; /* of one child; what is left comes with the next turn of the loop */
+
+static void remove_secrets(json_t *settings, enum role role) {
+    for (size_t i = 0; i < settings_table.count; i++) {
+        const struct config_entry *e = &settings_table.entries[i];
+        if (e->secret && !role_needs_secret(role, e->key))
+            json_object_del(settings, e->key);
+    }
 }
 
 static int send_config(struct supervisor *s, const struct child *child, struct err *err) {
@@ -38,8 +41,7 @@ static int send_config(struct supervisor *s, const struct child *child, struct e
     explicit_bzero(text.data, text.len);
     if (!settings)
         return err_set(err, ERR_BUG, 0, "the settings are not JSON");
-    if (role_is_runner_program(child->role))
-        remove_secrets(settings);
+    remove_secrets(settings, child->role);
     struct control message = {.type = CONTROL_CONFIG,
                               .settings = settings,
                               .instance = s->settings.instance,
@@ -73,7 +75,7 @@ static void on_wrong_message(struct child *child, const struct err *err) {
 }
 
 static void read_messages(struct child *child) {
-    while (child->fd >= 0) {
+    for (int i = 0; i < MESSAGES_PER_EVENT_MAX && child->fd >= 0; i++) {
         struct control message = {0};
         struct err err = {0};
         int got = control_recv(child->fd, &message, &err);
@@ -115,7 +117,7 @@ void care_cancel(struct child *runner, bool force, enum reason reason) {
 static int on_exit_event(sd_event_source *source, const siginfo_t *info, void *arg) {
     struct child *child = arg;
     (void)source;
-    read_messages(child); /* READY may still lie there */
+    read_messages(child); /* READY, which comes first, may still lie there */
     struct death death = {
         .was_ready = child->state == CHILD_READY,
         .exited = info->si_code == CLD_EXITED,
@@ -156,7 +158,6 @@ static int start(struct supervisor *s, struct child *child, struct err *err) {
         return -1;
     child->state = CHILD_STARTED;
     child->born_ms = clock_boot_ms();
-    child->starts++;
     if (watch(s, child, err) < 0)
         return -1;
     return send_config(s, child, err);

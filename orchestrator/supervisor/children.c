@@ -23,6 +23,12 @@ bool role_is_runner_program(enum role role) {
     return roles[role].runner;
 }
 
+bool role_needs_secret(enum role role, const char *key) {
+    if (role == CHILD_GATEWAY)
+        return true;
+    return (role == CHILD_SCRIBE || role == CHILD_REAPER) && strcmp(key, "database_url") == 0;
+}
+
 struct child *children_add(struct children *c, enum role role, const char *name) {
     if (c->count == CHILDREN_MAX || (role == CHILD_RUNNER && children_find_runner(c, name)))
         return NULL;

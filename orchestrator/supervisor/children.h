@@ -32,6 +32,10 @@ enum role {
 };
 const char *role_name(enum role role);
 bool role_is_runner_program(enum role role);
+/* Which of the secret settings a role is given. A runner drives a container with a stranger's code in it:
+ * none.
+ */
+bool role_needs_secret(enum role role, const char *key);
 
 enum child_state {
     CHILD_NEW,
@@ -51,7 +55,6 @@ struct child {
     pid_t pid; /* 0: none runs */
     int fd;    /* our end of its CHILD_FD; -1 */
     int64_t born_ms;
-    unsigned starts;
     struct restart restart;
     struct supervisor *supervisor;
     struct sd_event_source *exit_source, *message_source, *timer_source;

@@ -1,5 +1,6 @@
 /* lease - the heartbeat that shows others that we live, on a timer of its own. */
 #include "base/log.h"
+#include "orchestrator/supervisor/supervisor.h"
 #include "orchestrator/supervisor/supervisor_private.h"
 
 static int on_heartbeat_timer(sd_event_source *source, uint64_t usec, void *arg);
@@ -19,8 +20,8 @@ static void on_registered(void *arg, const PGresult *result, const struct err *e
     if (claim_registered(result, &age_s))
         return;
     log_error("another berthd has taken our name; give this one another with BERTH_INSTANCE; berthd ends",
-              LS("instance", s->settings.instance), LI("exit", 75));
-    leave_now(s, 75);
+              LS("instance", s->settings.instance), LI("exit", SUPERVISOR_EXIT_AGAIN));
+    leave_now(s, SUPERVISOR_EXIT_AGAIN);
 }
 
 static void register_again(struct supervisor *s) {

@@ -21,6 +21,20 @@ Test(children, an_attempt_has_one_runner) {
     cr_expect_eq(table.count, 0);
 }
 
+Test(children, secrets_go_to_those_who_need_them) {
+    static const char *const others[] = {"admin_token", "jwt_key", "encryption_key", "one that is new"};
+    cr_expect(role_needs_secret(CHILD_SCRIBE, "database_url") &&
+              role_needs_secret(CHILD_REAPER, "database_url"));
+    cr_expect_not(role_needs_secret(CHILD_RUNNER, "database_url") ||
+                  role_needs_secret(CHILD_PROBE, "database_url"));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        cr_expect(role_needs_secret(CHILD_GATEWAY, others[i]));
+        for (enum role role = 0; role < CHILD_ROLE_COUNT; role++)
+            cr_expect(role == CHILD_GATEWAY || !role_needs_secret(role, others[i]), "%s: %s", role_name(role),
+                      others[i]);
+    }
+}
+
 Test(children, only_runners_are_summed) {
     struct child *gateway = children_add(&table, CHILD_GATEWAY, "");
     struct child *probe = children_add(&table, CHILD_PROBE, "");
