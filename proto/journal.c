@@ -131,8 +131,12 @@ static bool fold_stopping(struct journal *j, const json_t *doc) {
     enum reason cause = REASON_NONE;
     if (!reason_parse(json_get_string(doc, "cause"), &cause))
         return false;
-    if (j->stopping == REASON_NONE)
-        j->stopping = cause;
+    if (j->stopping != REASON_NONE)
+        return true;
+    j->stopping = cause;
+    j->stopping_boot_ns = json_get_int(doc, "boot_ns", 0);
+    if (!take_string(doc, "boot_id", j->stopping_boot_id, sizeof j->stopping_boot_id))
+        j->stopping_boot_id[0] = '\0';
     return true;
 }
 

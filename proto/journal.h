@@ -71,6 +71,8 @@ struct journal {
     enum reason stopping; /* cause of the (first) stop; REASON_NONE: none */
     int64_t started_boot_ns;
     char started_boot_id[40];
+    int64_t stopping_boot_ns; /* of the first stop, and the boot that this counts from; "": not told */
+    char stopping_boot_id[40];
     struct verdict verdict; /* valid when time_us[JOURNAL_VERDICT] */
     size_t used;            /* bytes of whole lines that were read */
 };

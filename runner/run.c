@@ -75,19 +75,18 @@ static int send_signal(struct job *job, const struct ctx *ctx, const char *signa
     }
 }
 
-/* What is left of the grace: a runner before may have begun it. */
-static int64_t grace_left_ms(const struct job *job) {
-    int64_t grace_ms = job->attempt->spec->stop.grace_ms;
-    int64_t past_ms = (clock_real_us() - job->journal.time_us[JOURNAL_STOPPING]) / US_PER_MS;
-    if (past_ms < 0)
-        return grace_ms;
-    return past_ms < grace_ms ? grace_ms - past_ms : 0;
+/* The grace begins with the stop, whichever runner that was; one of another boot does not count any more. */
+static int64_t grace_end_ns(const struct job *job) {
+    char boot_id[CLOCK_BOOT_ID_MAX];
+    bool same_boot = clock_boot_id(boot_id, NULL) == 0 && strcmp(boot_id, job->journal.stopping_boot_id) == 0;
+    int64_t begun_ns = same_boot ? job->journal.stopping_boot_ns : clock_boot_ns();
+    return begun_ns + job->attempt->spec->stop.grace_ms * NS_PER_MS;
 }
 
 /* Stop signal and grace. 1: the container has ended; 0: it has to be killed. */
 static int ask_to_end(struct job *job) {
     struct ctx grace = ctx_child(&job->orders->patience);
-    ctx_deadline_in(&grace, grace_left_ms(job));
+    ctx_deadline_at(&grace, grace_end_ns(job));
     if (ctx_state(&grace) != CTX_LIVE)
         return 0;
     AUTO_FREE char *signal = stop_signal(job);

@@ -33,8 +33,8 @@ static const char whole[] =
     "{\"step\":\"started\",\"time_us\":30,\"container\":\"c1\",\"boot_ns\":300,\"boot_id\":\"b1\",\"news\":["
     "1]}\n"
     "{\"step\":\"started\",\"time_us\":35,\"container\":\"c1\",\"boot_ns\":350,\"boot_id\":\"b1\"}\n"
-    "{\"step\":\"stopping\",\"time_us\":40,\"cause\":\"run_deadline\"}\n"
-    "{\"step\":\"stopping\",\"time_us\":41,\"cause\":\"requested\"}\n"
+    "{\"step\":\"stopping\",\"time_us\":40,\"cause\":\"run_deadline\",\"boot_ns\":400,\"boot_id\":\"b1\"}\n"
+    "{\"step\":\"stopping\",\"time_us\":41,\"cause\":\"requested\",\"boot_ns\":410,\"boot_id\":\"b2\"}\n"
     "{\"step\":\"exited\",\"time_us\":50}\n"
     "{\"step\":\"verdict\",\"time_us\":60,\"status\":\"timed_out\",\"reason\":\"run_deadline\",\"message\":"
     "\"too "
@@ -51,6 +51,8 @@ static void expect_whole(const struct journal *j) {
     cr_expect_eq(j->started_boot_ns, 300, "the first start counts");
     cr_expect_str_eq(j->started_boot_id, "b1");
     cr_expect_eq(j->stopping, REASON_RUN_DEADLINE, "the first cause counts");
+    cr_expect_eq(j->stopping_boot_ns, 400, "the grace runs from the first stop");
+    cr_expect_str_eq(j->stopping_boot_id, "b1");
     cr_expect_eq(j->verdict.status, STATUS_TIMED_OUT, "the first verdict counts");
     cr_expect_eq(j->verdict.reason, REASON_RUN_DEADLINE);
     cr_expect_str_eq(j->verdict.message, "too long");
