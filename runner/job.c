@@ -200,7 +200,9 @@ static int remove_once(struct job *job, const struct ctx *ctx, struct err *err) 
 static int remove_container(struct job *job, const struct ctx *ctx, struct err *err) {
     bool told = false;
     for (int64_t pause_ms = 0;;) {
-        int removed = remove_once(job, ctx, err);
+        struct ctx call = ctx_child(ctx);
+        ctx_deadline_in(&call, JOB_CALL_MAX_MS);
+        int removed = remove_once(job, &call, err);
         if (removed == 1)
             return 0;
         if (removed == 0 && !told) {
