@@ -152,9 +152,9 @@ static void decide_without_end(const struct evidence *e, struct verdict *v) {
         decide_oom(e, v);
     else if (e->engine_exit_code == LAUNCH_EXIT_BROKEN)
         conclude(v, REASON_INTERNAL,
-                 "berth-init could not begin its work in the container, and the command never ran%s%s. Does "
-                 "the engine "
-                 "see the state directory at the same path? Its records are in the log.",
+                 "berth-init could not begin its work in the container, and the command never ran%s%s. What "
+                 "it said about that is not kept. Most likely the engine does not see the state directory at "
+                 "the same path: berthd's probe at its start looks for that.",
                  e->engine_error[0] ? "; the engine says: " : "", e->engine_error);
     else if (e->engine_exit_code > EXIT_SIGNALED)
         conclude(v, REASON_CONTAINER_KILLED,
