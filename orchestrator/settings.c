@@ -1,6 +1,5 @@
 #include "orchestrator/settings.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 
 #include <sodium.h>
 
+#include "base/address.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/units.h"
@@ -15,8 +15,6 @@
 enum {
     KEY_BYTES = 32, /* of jwt_key and encryption_key, behind their base64 */
     POLLS_PER_LEASE_MIN = 3,
-    HOST_MAX_BYTES = 256,
-    PORT_MAX = 65535,
     INSTANCE_MAX_BYTES = 63,
     TOKEN_MIN_BYTES = 16,
     STATE_DIR_MAX_BYTES = 512, /* sockets and attempts lie below it */
@@ -72,54 +70,19 @@ struct spec_policy settings_policy(const struct settings *s) {
     };
 }
 
-/* "HOST:PORT", "[IPv6]:PORT"; the host without its brackets goes to ret_host. */
-static bool parse_address(const char *text, char ret_host[HOST_MAX_BYTES]) {
-    const char *colon = strrchr(text, ':');
-    if (!colon || colon == text)
-        return false;
-    size_t digits = strspn(colon + 1, "0123456789");
-    if (digits == 0 || digits > 5 || colon[1 + digits] || strtol(colon + 1, NULL, 10) > PORT_MAX)
-        return false;
-    const char *host = text;
-    size_t len = (size_t)(colon - text);
-    bool brackets = *host == '[';
-    if (brackets) {
-        if (len < 3 || host[len - 1] != ']')
-            return false;
-        host++;
-        len -= 2;
-    }
-    if (len >= HOST_MAX_BYTES || (!brackets && memchr(host, ':', len)))
-        return false;
-    for (size_t i = 0; i < len; i++)
-        if (!isalnum((unsigned char)host[i]) && !strchr(".-_*:%", host[i]))
-            return false;
-    memcpy(ret_host, host, len);
-    ret_host[len] = '\0';
-    return true;
-}
-
-static bool is_loopback(const char *host) {
-    struct in_addr v4;
-    if (inet_pton(AF_INET, host, &v4) == 1) /* 127.0.0.0/8 and not a name that begins so */
-        return (ntohl(v4.s_addr) >> 24) == 127;
-    return strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
-}
-
 static unsigned check_addresses(const struct settings *s, struct buf *report) {
-    char host[HOST_MAX_BYTES];
+    struct address address;
+    struct err err;
     unsigned faults = 0;
-    if (s->metrics_listen && !parse_address(s->metrics_listen, host)) {
-        buf_addf(report, "metrics_listen = %s: write HOST:PORT, as in 127.0.0.1:9710 or [::1]:9710\n",
-                 s->metrics_listen);
+    if (s->metrics_listen && address_parse(s->metrics_listen, &address, &err) < 0) {
+        buf_addf(report, "metrics_listen = %s: %s\n", s->metrics_listen, err.text);
         faults++;
     }
-    if (!s->listen || !parse_address(s->listen, host)) {
-        buf_addf(report, "listen = %s: write HOST:PORT, as in 127.0.0.1:8710, [::1]:8710 or *:8710\n",
-                 s->listen ? s->listen : "");
+    if (address_parse(s->listen ? s->listen : "", &address, &err) < 0) {
+        buf_addf(report, "listen = %s: %s\n", s->listen ? s->listen : "", err.text);
         return faults + 1;
     }
-    if (!s->auth && !is_loopback(host)) {
+    if (!s->auth && !address_host_is_loopback(address.host)) {
         buf_addf(
             report,
             "auth = off: allowed only when listen is a loopback address, and it is %s; set auth = on, or "

@@ -169,8 +169,7 @@ static int await_address(struct gateway *gateway, const struct address *address,
            clock_boot_ms() < until_ms) {
         sd_event_run(gateway->loop, GATEWAY_LISTEN_AGAIN_MS * US_PER_MS);
         if (gateway->ended)
-            return err_set(err, ERR_CANCELED, 0, "the end came while %s was taken",
-                           gateway->settings.listen);
+            return err_set(err, ERR_CANCELED, 0, "the end came while %s was taken", gateway->settings.listen);
     }
     return r;
 }

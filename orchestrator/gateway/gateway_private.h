@@ -24,8 +24,10 @@ enum {
     GATEWAY_DB_CONNECTIONS = 4,
     GATEWAY_DB_QUEUE_MS =
         3000, /* then the database counts as away for this request: a restart of it may pass unseen */
-    GATEWAY_HINT_MS = 20,      /* hints of new jobs are gathered for this long */
-    GATEWAY_GOODBYE_MS = 2000, /* at the end: for the close messages to leave */
+    GATEWAY_HINT_MS = 20,         /* hints of new jobs are gathered for this long */
+    GATEWAY_LISTEN_MS = 3000,     /* at the start: an address that is taken may get free, … */
+    GATEWAY_LISTEN_AGAIN_MS = 50, /* … and is tried this often */
+    GATEWAY_GOODBYE_MS = 2000,    /* at the end: for the close messages to leave */
 };
 
 #define GATEWAY_LOOP_PROTOCOL "berth-loop" /* of no client: the subprotocol that one asks for is checked */

@@ -2,10 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "orchestrator/gateway/auth.h"
-#include "orchestrator/gateway/listen.h"
 #include "orchestrator/gateway/query.h"
 #include "orchestrator/gateway/routes.h"
 
@@ -39,7 +39,7 @@ static void check_header(const char *text) {
     char id[ID_TEXT_MAX], cursor[QUERY_CURSOR_MAX];
     size_t len;
     unsigned allow;
-    struct listen_address address;
+    struct address address;
     if (query_range(text, 1000, &first, &last) == QUERY_RANGE_OK &&
         (first < 0 || first > last || last >= 1000))
         abort();
@@ -52,7 +52,8 @@ static void check_header(const char *text) {
     auth_bearer(text, &len);
     auth_subprotocol(text, &len);
     auth_offers_first(text, "berth.v1");
-    listen_parse(text, &address, NULL);
+    if (address_parse(text, &address, NULL) == 0 && (address.port < 1 || address.port > ADDRESS_PORT_MAX))
+        abort();
     const struct route *route = route_find(routes, ROUTE_GET, text, id, &allow);
     if (route && strstr(route->pattern, "{id}") && !id_valid(id))
         abort();

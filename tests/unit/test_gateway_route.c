@@ -4,7 +4,6 @@
 
 #include "base/json.h"
 #include "orchestrator/gateway/auth.h"
-#include "orchestrator/gateway/listen.h"
 #include "orchestrator/gateway/opening.h"
 #include "orchestrator/gateway/problem.h"
 #include "orchestrator/gateway/routes.h"
@@ -97,24 +96,6 @@ Test(problem, says_it_all) {
     cr_expect_str_eq(json_get_string(json_array_get(json_object_get(doc, "errors"), 0), "pointer"), "/image");
     AUTO_JSON json_t *cut = problem_make(400, "cut within \xe2\x82", "r", NULL);
     cr_expect_str_eq(json_get_string(cut, "detail"), "cut within ??");
-}
-
-Test(listen, addresses) {
-    struct listen_address a;
-    cr_expect(listen_parse("127.0.0.1:8710", &a, NULL) == 0 && a.port == 8710 && !a.v6);
-    cr_expect_str_eq(a.host, "127.0.0.1");
-    cr_expect(listen_parse("[::1]:80", &a, NULL) == 0 && a.v6);
-    cr_expect_str_eq(a.host, "::1");
-    cr_expect(listen_parse(":80", &a, NULL) == 0 && !*a.host);
-    cr_expect(listen_parse("localhost:80", &a, NULL) == 0);
-    static const char *const bad[] = {
-        "",        "80",     "127.0.0.1",   "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "example.org:80",
-        "[::1:80", "::1:80", "127.0.0.1:8o"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct err err = {0};
-        cr_expect_eq(listen_parse(bad[i], &a, &err), -1, "%s", bad[i]);
-        cr_expect(strstr(err.text, "BERTH_LISTEN"));
-    }
 }
 
 static int64_t tail(const char *text, int64_t lines) {

@@ -111,10 +111,19 @@ Test(settings, a_name_that_looks_like_loopback_is_none) {
     }
 }
 
+Test(settings, every_address_may_be_listened_on) {
+    static const char *const addresses[] = {"--listen=*:8710", "--listen=:8710", "--listen=[::]:8710"};
+    for (size_t i = 0; i < ARRAY_LEN(addresses); i++) {
+        cr_expect_eq(LOAD(addresses[i]), 0, "%s: %s", addresses[i], buf_str(&report));
+        config_free(&settings_table, &s);
+        s = (struct settings){0};
+    }
+}
+
 Test(settings, addresses_that_are_none) {
     static const char *const addresses[] = {
-        "--listen=8710",     "--listen=127.0.0.1:", "--listen=127.0.0.1:65536", "--listen=:8710",
-        "--listen=::1:8710", "--listen=[::1]",      "--listen=a b:8710",        "--listen=h:87x"};
+        "--listen=8710",     "--listen=127.0.0.1:", "--listen=127.0.0.1:65536", "--listen=h:8710",
+        "--listen=::1:8710", "--listen=[::1]",      "--listen=a b:8710",        "--listen=1.2.3.4:0"};
     for (size_t i = 0; i < ARRAY_LEN(addresses); i++) {
         cr_expect_eq(LOAD(addresses[i]), -1, "%s", addresses[i]);
         config_free(&settings_table, &s);
