@@ -12,7 +12,8 @@ int db_check_url(const char *url, struct err *err);
  * operator's connection string says about keepalives and the like goes before our defaults. */
 PGconn *db_start(const char *url, const char *application);
 
-/* First statements of every session: time-outs, and the formats that db_get_*() reads. */
+/* First statements of every session: time-outs, the formats that db_get_*() reads, and that a commit is on
+ * disk when it is confirmed: the scribe removes files then. */
 const char *db_session_sql(void);
 
 /* From a result that is no success (NULL: from the connection). ERR_AWAY when the connection broke or the

@@ -108,7 +108,8 @@ PGconn *db_start(const char *url, const char *application) {
 const char *db_session_sql(void) {
     _Static_assert(DB_STATEMENT_TIMEOUT_MS == 30000, "the word below says the same");
     return "set statement_timeout = 30000; set idle_in_transaction_session_timeout = 60000; "
-           "set bytea_output = hex; set datestyle = iso; set timezone = 'UTC'";
+           "set bytea_output = hex; set datestyle = iso; set timezone = 'UTC'; "
+           "set synchronous_commit = on"; /* files go once the database has confirmed them */
 }
 
 bool db_result_ok(const PGresult *result) {

@@ -50,6 +50,19 @@ Test(db, answers_with_rows_nulls_and_bytes) {
     db_free(db);
 }
 
+Test(db, a_commit_is_on_disk_whatever_the_server_would_settle_for) {
+    struct ctx ctx = limited(20000);
+    struct db *db = open_database("durable", &ctx);
+    cr_assert_eq(db_run(db, &ctx, "alter database durable set synchronous_commit = off", &err), 0, "%s",
+                 err.text);
+    db_disconnect(db);
+    cr_assert_eq(db_connect(db, &ctx, &err), 1, "%s", err.text);
+    AUTO_RESULT PGresult *r = NULL;
+    cr_assert_eq(db_exec(db, &ctx, "show synchronous_commit", NULL, 0, &r, &err), 0, "%s", err.text);
+    cr_expect_str_eq(db_get_text(r, 0, 0), "on");
+    db_free(db);
+}
+
 Test(db, a_refused_statement_tells_its_sqlstate_and_the_connection_goes_on) {
     struct ctx ctx = limited(20000);
     struct db *db = open_database("refused", &ctx);
