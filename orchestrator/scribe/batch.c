@@ -140,7 +140,7 @@ static void give_up(struct db *db, const struct ctx *ctx, struct feed *feed, con
     } else {
         feed->poison = mem_printf("The database refused what was to be stored of this job: %.*s",
                                   BATCH_POISON_TEXT_MAX, why->text);
-        (void)ship_give_up(db, ctx, &feed->key, NULL);
+        (void)ship_give_up(db, ctx, &feed->key, &feed->untold);
     }
     forget(feed);
 }

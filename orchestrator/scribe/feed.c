@@ -160,11 +160,14 @@ void feed_committed(struct feed *feed) {
 bool feed_is_complete(const struct feed *feed) {
     const struct pack_position *at = feed->pack ? &feed->pack->at : &feed->at;
     struct spool_end end;
+    struct stat st;
     if (feed->poison || at->lost_bytes > 0)
         return false;
     if (at->raw_pos == 0 && !journal_has(&feed->journal, JOURNAL_STARTED))
         return true;
-    return feed->spool_fd >= 0 && spool_read_end(feed->spool_fd, &end) == 1;
+    return feed->spool_fd >= 0 && spool_read_end(feed->spool_fd, &end) == 1 &&
+           fstat(feed->spool_fd, &st) == 0 && st.st_size >= at->raw_pos &&
+           end.output_bytes == at->log_bytes - at->lost_bytes;
 }
 
 /* A directory that goes loses its name first, so that nobody meets half of one. */
@@ -179,8 +182,12 @@ static int remove_named(int attempts_fd, const char *name, struct err *err) {
 int feed_remove(struct feed *feed, int attempts_fd, struct err *err) {
     AUTO_FD int lock = -1;
     struct err why = {0};
-    if (!feed->ended_here && attempt_lock(attempts_fd, feed->name, &lock, &why) < 0 && why.kind == ERR_AWAY)
-        return 0;
+    if (!feed->ended_here && attempt_lock(attempts_fd, feed->name, &lock, &why) < 0) {
+        if (why.kind == ERR_AWAY)
+            return 0;
+        if (why.kind != ERR_SYS || why.code != ENOENT) /* a runner may be at work behind it */
+            return err_set(err, why.kind, why.code, "%s", why.text);
+    }
     return remove_named(attempts_fd, feed->name, err) < 0 ? -1 : 1;
 }
 

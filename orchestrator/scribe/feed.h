@@ -21,7 +21,8 @@ enum feed_state {
     FEED_NEW, /* what the database has of it is not known (any more) */
     FEED_LIVE,
     FEED_GONE,   /* the database has its end, or it is not ours: the directory is to go */
-    FEED_BROKEN, /* its `spec` cannot be read: left alone, for people */
+    FEED_BROKEN, /* its `spec` or its row cannot be read, or it is of another database: left alone, for people
+                  */
 };
 
 struct feed {
@@ -40,6 +41,7 @@ struct feed {
     bool dirty;            /* something may be new */
     int64_t not_before_ns; /* CLOCK_BOOTTIME; after the database refused even its end */
     char *poison;          /* the database's words when it refused this attempt; NULL: it did not */
+    struct err untold; /* why its job could not even be canceled then; ERR_NONE: it was, or this was logged */
 
     struct pack *pack;    /* this batch's share; NULL outside one */
     bool final;           /* the journal is complete: verdict and cleaned */
@@ -61,10 +63,10 @@ int feed_fill(struct feed *feed, bool *ret_more, struct err *err);
 /* The batch's share was committed. */
 void feed_committed(struct feed *feed);
 void feed_drop_pack(struct feed *feed);
-/* Whether init's END record is there, or nothing was ever started. */
+/* Whether init's END record is there and counts as many bytes as were read, or nothing was ever started. */
 bool feed_is_complete(const struct feed *feed);
 
-/* Removes the directory unless a runner still works on it. 1: gone; 0: not yet. */
+/* Removes the directory unless a runner still works on it, or nobody can tell. 1: gone; 0: not yet. */
 int feed_remove(struct feed *feed, int attempts_fd, struct err *err);
 /* Finishes removals that a crash has cut short. */
 void feed_sweep(int attempts_fd);

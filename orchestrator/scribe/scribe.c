@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
@@ -14,6 +15,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "orchestrator/db/migrate.h"
 #include "orchestrator/scribe/batch.h"
 #include "proto/child.h"
 #include "proto/control.h"
@@ -32,6 +34,8 @@ struct scribe {
     char *attempts_path;
     int attempts_fd;
     struct db *db;
+    char cluster[ATTEMPT_ID_MAX]; /* of the database; "": not known yet */
+    bool checked;                 /* this connection leads to the database of that cluster */
     struct ctx ctx;
     struct ctx_watch watch;
     struct feed *feeds[SCRIBE_FEEDS_MAX];
@@ -188,14 +192,55 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *arg) {
     return 0;
 }
 
+/* A new connection may lead to another database than the one whose attempts lie here: one that was made anew
+ * knows none of them, and what it does not know would be removed. */
+static int connect_to_ours(struct scribe *s, struct err *err) {
+    char there[ATTEMPT_ID_MAX] = "";
+    int made = db_connect(s->db, &s->ctx, err);
+    if (made < 0)
+        return -1;
+    s->checked = s->checked && made == 0;
+    if (s->checked)
+        return 0;
+    if (migrate_cluster_id(s->db, &s->ctx, there, err) < 0)
+        return -1;
+    if (*s->cluster && strcmp(s->cluster, there) != 0)
+        return err_set(err, ERR_INVALID, 0,
+                       "the database is of cluster %s, not %s as at the start; nothing is stored in it",
+                       there, s->cluster);
+    memcpy(s->cluster, there, sizeof there);
+    s->checked = true;
+    return 0;
+}
+
+static bool is_of_our_cluster(struct scribe *s, struct feed *feed) {
+    if (strcmp(feed->attempt->cluster, s->cluster) == 0)
+        return true;
+    log_error("attempt is of another database and is left alone", LS("attempt", feed->name),
+              LS("its_cluster", feed->attempt->cluster), LS("cluster", s->cluster));
+    feed->state = FEED_BROKEN;
+    return false;
+}
+
+/* What is wrong with one row is no reason to hold up the others. */
+static bool is_bad_row(const struct err *err) {
+    return err->kind == ERR_INVALID || ship_is_refusal(err);
+}
+
 static int load_new(struct scribe *s, struct err *err) {
     for (size_t i = 0; i < s->count; i++) {
         struct feed *feed = s->feeds[i];
         struct ship_attempt known;
-        if (feed->state != FEED_NEW)
+        if (feed->state != FEED_NEW || !is_of_our_cluster(s, feed))
             continue;
-        if (ship_load(s->db, &s->ctx, &feed->key, &known, err) < 0)
-            return -1;
+        if (ship_load(s->db, &s->ctx, &feed->key, &known, err) < 0) {
+            if (!is_bad_row(err))
+                return -1;
+            log_error("attempt's row cannot be read, its directory is left alone", LS("attempt", feed->name),
+                      LERR(err));
+            feed->state = FEED_BROKEN;
+            continue;
+        }
         feed_load(feed, &known);
         if (feed->fenced)
             log_warn("attempt belongs to others now; its directory goes when nobody works on it",
@@ -239,14 +284,19 @@ static size_t gather(struct scribe *s, struct feed **batch) {
 }
 
 static void tell_given_up(struct feed *const *batch, size_t n) {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         if (batch[i]->poison && batch[i]->state == FEED_NEW)
             log_error("job given up", LS("job", batch[i]->key.job), LS("error", batch[i]->poison));
+        if (batch[i]->untold.kind)
+            log_error("job given up but not canceled, it runs until it ends by itself",
+                      LS("job", batch[i]->key.job), LERR(&batch[i]->untold));
+        batch[i]->untold = (struct err){0};
+    }
 }
 
 static int ship_once(struct scribe *s, struct err *err) {
     struct feed *batch[BATCH_FEEDS_MAX];
-    if (db_connect(s->db, &s->ctx, err) < 0 || load_new(s, err) < 0)
+    if (connect_to_ours(s, err) < 0 || load_new(s, err) < 0)
         return -1;
     size_t n = gather(s, batch);
     if (n) {
@@ -306,6 +356,7 @@ static int open_attempts(struct scribe *s, const struct control *config, struct 
         return err_sys(err, "open %s", s->attempts_path);
     AUTO_FREE char *application = mem_printf("berth:%s:scribe", config->instance ? config->instance : "");
     s->db = db_new(url, application);
+    snprintf(s->cluster, sizeof s->cluster, "%s", config->cluster ? config->cluster : "");
     return 0;
 }
 

@@ -91,7 +91,8 @@ static int parse_spec(struct supervisor *s, const struct claim_job *job, struct 
 static void meet_existing(struct supervisor *s, const struct claim_job *job, const char *name) {
     AUTO_ATTEMPT struct attempt *there = NULL;
     AUTO_FD int fd = openat(s->state.attempts_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0 && attempt_load(fd, &there, NULL) == 0 && there->token == job->token)
+    if (fd >= 0 && attempt_load(fd, &there, NULL) == 0 && there->token == job->token &&
+        strcmp(there->cluster, s->cluster) == 0)
         adopt_directory(s, name);
     else
         refuse(

@@ -71,6 +71,11 @@ void adopt_directory(struct supervisor *s, const char *name) {
         return;
     if (attempt_load(fd, &attempt, &err) < 0)
         log_error("attempt cannot be read, its runner will try", LS("attempt", name), LERR(&err));
+    if (attempt && strcmp(attempt->cluster, s->cluster) != 0) {
+        log_error("attempt is of another database and is left alone", LS("attempt", name),
+                  LS("its_cluster", attempt->cluster), LS("cluster", s->cluster));
+        return;
+    }
     log_info("attempt taken up again", LS("attempt", name));
     if (care_add_runner(s, name, attempt ? attempt->spec : NULL) < 0)
         log_error("too many children, the attempt waits", LS("attempt", name),

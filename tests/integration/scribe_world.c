@@ -24,6 +24,7 @@ struct ctx ctx;
 struct db *db;
 int attempts_fd = -1, parent_fd = -1;
 pid_t scribe;
+char cluster[ATTEMPT_ID_MAX];
 static char state_dir[64], url[PG_URL_MAX];
 
 /* --- the scribe --- */
@@ -45,7 +46,7 @@ void start_scribe(void) {
                              .settings = json_pack("{s:s, s:s, s:s}", "state_dir", state_dir, "database_url",
                                                    url, "log_level", "error"),
                              .instance = mem_strdup("test"),
-                             .cluster = mem_strdup("")};
+                             .cluster = mem_strdup(cluster)};
     cr_assert_eq(control_send(parent_fd, &config, &err), 0, "%s", err.text);
     control_done(&config);
     struct pollfd p = {.fd = parent_fd, .events = POLLIN};
@@ -81,6 +82,7 @@ void setup_at(const char *database_url) {
     db = db_new(url, "test");
     cr_assert_eq(db_connect(db, &ctx, &err), 1, "%s", err.text);
     cr_assert_geq(migrate_run(db, &ctx, &err), 0, "%s", err.text);
+    snprintf(cluster, sizeof cluster, "%.36s", ask(CLUSTER_SQL, "1"));
 }
 
 void setup(const char *name) {
@@ -127,7 +129,7 @@ static void write_spec(struct job *job, int64_t limit) {
     const char *spec = "{\"image\": \"x\", \"deadlines\": {\"run\": \"10m\"}}";
     cr_assert_eq(spec_parse_text(spec, strlen(spec), &policy, &a->spec, &faults), 0);
     id_new_v7(a->job);
-    id_new_v7(a->cluster);
+    snprintf(a->cluster, sizeof a->cluster, "%.36s", ask(CLUSTER_SQL, "1"));
     a->instance = mem_strdup("test");
     a->tenant = mem_strdup("default");
     a->number = 1;

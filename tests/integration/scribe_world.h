@@ -26,6 +26,7 @@ extern struct db *db;
 extern int attempts_fd;
 extern int parent_fd; /* the parent's end of the socket to the scribe */
 extern pid_t scribe;
+extern char cluster[]; /* what the parent tells the scribe; setup: the database's */
 
 void start_scribe(void); /* returns when it has said READY */
 int reap(void);          /* its parent goes; its wait status */
@@ -67,6 +68,7 @@ void read_log(const struct job *job, struct buf *out, int64_t *ret_holes, int64_
 void expect_log_exact(const struct job *job);
 void expect_sha(const struct job *job);
 
+#define CLUSTER_SQL "select id from berth.cluster where $1 = '1'"
 #define STATUS_SQL "select status from berth.jobs where id = $1"
 #define LOG_BYTES_SQL "select log_bytes from berth.attempts where job_id = $1"
 #define EXPECT_ANSWER(of, sql, want) cr_expect_str_eq(ask((sql), (of)->attempt->job), (want))

@@ -1,1 +1,3 @@
-berth_test(NAME test_pack LABEL unit SOURCES test_pack.c USES berth_scribe)
+foreach(subject pack feed)
+    berth_test(NAME test_${subject} LABEL unit SOURCES test_${subject}.c USES berth_scribe)
+endforeach()
