@@ -65,11 +65,13 @@ static int fill_and_name(int attempts_fd, const char *temp, const char *name, co
         return err_sys(err, "open attempt directory %s", temp);
     if (file_write_atomic(fd, ATTEMPT_SPEC, text, strlen(text), 0600, err) < 0)
         return err_wrap(err, "attempt %s", name);
-    if (fsync(fd) < 0)
-        return err_sys(err, "make attempt directory %s durable", temp);
     if (give_name(attempts_fd, temp, name, err) < 0)
         return -1;
-    return fsync(attempts_fd) < 0 ? err_sys(err, "make the name of attempt %s durable", name) : 0;
+    if (fsync(attempts_fd) == 0)
+        return 0;
+    err_sys(err, "make the name of attempt %s durable", name);
+    renameat(attempts_fd, name, attempts_fd, temp); /* the caller removes it: nobody was told of it */
+    return -1;
 }
 
 int attempt_create(int attempts_fd, const struct attempt *attempt, struct err *err) {

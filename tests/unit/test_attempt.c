@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/fdutil.h"
 #include "base/mem.h"
@@ -12,6 +14,16 @@
 static const char job[] = "019a0f3e-7b1c-7d2e-8f30-0123456789ab";
 static char dir[] = "/tmp/berth-test-attempt-XXXXXX";
 static int fd = -1;
+
+/* In place of libc's: a disk that fails while the directory above is made durable. */
+static bool disk_fails;
+int fsync(int which) {
+    if (disk_fails && which == fd) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fsync, which);
+}
 
 static void make_dir(void) {
     cr_assert_not_null(mkdtemp(dir));
@@ -128,6 +140,20 @@ Test(attempt, a_second_one_of_the_same_name_is_refused) {
     cr_expect_eq(attempt_create(fd, a, &err), -1);
     cr_expect_eq(err.kind, ERR_SYS);
     cr_expect_eq(err.code, EEXIST);
+}
+
+Test(attempt, one_whose_name_may_not_outlive_a_power_failure_is_not_there) {
+    AUTO_ATTEMPT struct attempt *a = make_attempt(1);
+    AUTO_FREE char *named = mem_printf("%s/%s.1", dir, job);
+    AUTO_FREE char *half = mem_printf("%s/.%s.1", dir, job);
+    struct err err = {0};
+    disk_fails = true;
+    cr_expect_eq(attempt_create(fd, a, &err), -1);
+    cr_expect(err.kind == ERR_SYS && err.code == EIO, "%s", err.text);
+    cr_expect_eq(access(named, F_OK), -1);
+    cr_expect_eq(access(half, F_OK), -1);
+    disk_fails = false;
+    cr_expect_eq(attempt_create(fd, a, &err), 0, "%s", err.text);
 }
 
 Test(attempt, what_a_dead_parent_began_is_no_hindrance) {
