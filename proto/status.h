@@ -79,6 +79,7 @@ enum reason {
     X(QUEUED, ERRORED)                                                                                       \
     X(QUEUED, TIMED_OUT)                                                                                     \
     X(PREPARING, QUEUED)                                                                                     \
+    X(PREPARING, SCHEDULED)                                                                                  \
     X(PREPARING, RUNNING)                                                                                    \
     X(PREPARING, RETRYING)                                                                                   \
     X(PREPARING, CANCELING)                                                                                  \

@@ -154,6 +154,8 @@ struct claim_job claim_row(const PGresult *r, int row) {
 
 /* --- what becomes of a job that was taken --- */
 
+#define CLAIM_LATE_MESSAGE "no orchestrator had room for it before its queue deadline"
+
 /* $1 job, $2 attempt's key, $3 token; then the facts from $4 on, or nulls. */
 static void add_job(struct claim *c, const struct claim_job *job) {
     add_text(c, job->job);
@@ -161,7 +163,7 @@ static void add_job(struct claim *c, const struct claim_job *job) {
     add_int(c, job->token);
 }
 
-enum { FACTS_COUNT = 6 };
+enum { FACTS_COUNT = 7 };
 
 static void add_facts(struct claim *c, const struct claim_facts *facts) {
     if (!facts) {
@@ -175,42 +177,71 @@ static void add_facts(struct claim *c, const struct claim_facts *facts) {
     add_int(c, facts->cpus_milli);
     add_int(c, facts->priority);
     add_int(c, facts->run_at_us);
+    add_int(c, facts->queue_ms);
 }
 
-/* Only a bare row takes the facts: what the API has written was checked. $8 is the priority. */
+/* Only a bare row takes the facts: what the API has written was checked. $8 is the priority, $9 when it may
+ * run, $10 for how many milliseconds it may wait. */
+#define IS_BARE_ " j.memory_bytes is null"
+#define RUN_AT_ " case when" IS_BARE_ " and $9::bigint > 0 then berth.from_us($9::bigint) else j.run_at end"
+#define QUEUE_DEADLINE_                                                                                      \
+    " case when" IS_BARE_ " and $10::bigint > 0"                                                             \
+    "   then greatest(j.created_at," RUN_AT_ ") + $10::bigint * interval '1 millisecond'"                    \
+    "   else j.queue_deadline_at end"
 #define FACTS_                                                                                               \
-    " name = case when j.memory_bytes is null then coalesce($4::text, j.name) else j.name end,"              \
-    " labels = case when j.memory_bytes is null then coalesce($5::jsonb, j.labels) else j.labels end,"       \
-    " priority = case when j.memory_bytes is null then coalesce($8::integer, j.priority) else j.priority "   \
-    "end,"                                                                                                   \
-    " cpus_milli = case when j.memory_bytes is null then coalesce($7::bigint, j.cpus_milli)"                 \
-    "   else j.cpus_milli end,"                                                                              \
-    " run_at = case when j.memory_bytes is null and $9::bigint > 0"                                          \
-    "   then 'epoch'::timestamptz + $9::bigint * interval '1 microsecond' else j.run_at end,"                \
+    " name = case when" IS_BARE_ " then coalesce($4::text, j.name) else j.name end,"                         \
+    " labels = case when" IS_BARE_ " then coalesce($5::jsonb, j.labels) else j.labels end,"                  \
+    " priority = case when" IS_BARE_ " then coalesce($8::integer, j.priority) else j.priority end,"          \
+    " cpus_milli = case when" IS_BARE_ " then coalesce($7::bigint, j.cpus_milli) else j.cpus_milli end,"     \
+    " run_at =" RUN_AT_ ", queue_deadline_at =" QUEUE_DEADLINE_ ","                                          \
     " memory_bytes = coalesce(j.memory_bytes, $6::bigint)"
 
 void claim_describe(struct claim *c, const struct claim_job *job, const struct claim_facts *facts) {
-    begin(c, "with a as (update berth.attempts set log_limit = $10::bigint"
+    begin(c, "with a as (update berth.attempts set log_limit = $11::bigint"
              "   where id = $2::bigint and token = $3::bigint returning job_id, number)"
              " update berth.jobs j set" FACTS_
-             " from a where j.id = $1::uuid and a.job_id = j.id and a.number = j.attempt");
+             " from a where j.id = $1::uuid and a.job_id = j.id and a.number = j.attempt"
+             " returning coalesce(j.run_at > now(), false) or coalesce(j.queue_deadline_at <= now(), false)");
     add_job(c, job);
     add_facts(c, facts);
     add_int(c, facts->log_bytes);
 }
 
+bool claim_not_now(const PGresult *r) {
+    return PQntuples(r) > 0 && db_get_bool(r, 0, 0);
+}
+
+/* Judged on the row as it is when its lock is held, so a cancel that came first is seen. */
+#define RELEASED_(canceled, timed_out, scheduled, queued)                                                    \
+    " case when j.cancel > 0 then " canceled " when" QUEUE_DEADLINE_ " <= now() then " timed_out             \
+    " when" RUN_AT_ " > now() then " scheduled " else " queued " end"
+
 void claim_release(struct claim *c, const struct claim_job *job, const struct claim_facts *facts) {
-    begin(c, "with a as (delete from berth.attempts a using berth.jobs j"
-             "   where a.id = $2::bigint and a.token = $3::bigint and a.finished_at is null"
-             "     and j.id = a.job_id and j.attempt = a.number and j.status in ('preparing', 'canceling')"
-             "   returning a.job_id)"
-             " update berth.jobs j set"
-             "   status = case when cancel > 0 then 'canceled' else 'queued' end,"
-             "   reason = case when cancel > 0 then coalesce(cancel_reason, 'requested') end,"
-             "   message = case when cancel > 0 then 'canceled before it had started' end,"
-             "   finished_at = case when cancel > 0 then now() end,"
-             "   orchestrator = null, attempt = j.attempt - 1," FACTS_
-             " from a where j.id = $1::uuid and a.job_id = j.id");
+    begin(c,
+          "with a as (delete from berth.attempts a using berth.jobs j"
+          "   where a.id = $2::bigint and a.token = $3::bigint and a.finished_at is null"
+          "     and j.id = a.job_id and j.attempt = a.number and j.status in ('preparing', 'canceling')"
+          "   returning a.job_id)"
+          " update berth.jobs j set"
+          "   status =" RELEASED_(
+              "'canceled'", "'timed_out'", "'scheduled'",
+              "'queued'") ","
+                          "   reason =" RELEASED_(
+                              "coalesce(cancel_reason, 'requested')", "'queue_deadline'", "null",
+                              "null") ","
+                                      "   message =" RELEASED_(
+                                          "'canceled before it had started'", "'" CLAIM_LATE_MESSAGE "'",
+                                          "null",
+                                          "null") ","
+                                                  "   finished_at =" RELEASED_(
+                                                      "now()", "now()", "null",
+                                                      "null") ","
+                                                              "   orchestrator = null, attempt = j.attempt - "
+                                                              "1," FACTS_ " from a where j.id = $1::uuid and "
+                                                                          "a.job_id = j.id"
+                                                              " returning case when j.finished_at is not null"
+                                                              "   then pg_notify('" SHIP_CHANNEL
+                                                              "', j.id::text)::text end");
     add_job(c, job);
     add_facts(c, facts);
 }
@@ -243,7 +274,7 @@ void claim_sweep(struct claim *c) {
              "  from due where j.id = due.id returning 1),"
              " ended as ("
              "  update berth.jobs j set status = 'timed_out', reason = 'queue_deadline',"
-             "    message = 'no orchestrator had room for it before its queue deadline', finished_at = now()"
+             "    message = '" CLAIM_LATE_MESSAGE "', finished_at = now()"
              "  from late where j.id = late.id returning j.id)"
              " select (select count(*) from queued), (select count(*) from ended),"
              "  (select pg_notify('" SHIP_CHANNEL "', case when count(*) > 200 then '*'"

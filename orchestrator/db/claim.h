@@ -73,11 +73,14 @@ struct claim_job claim_row(const PGresult *r, int row);
 /* What a checked spec says, for a row that was bare, and the attempt's log limit. */
 struct claim_facts {
     const char *name, *labels; /* labels: JSON text */
-    int64_t memory_bytes, cpus_milli, priority, run_at_us, log_bytes;
+    int64_t memory_bytes, cpus_milli, priority, run_at_us, queue_ms, log_bytes;
 };
 void claim_describe(struct claim *c, const struct claim_job *job, const struct claim_facts *facts);
-/* The attempt never began: back to the queue (canceled if that was asked for meanwhile), the attempt's row
- * goes. facts: what is known by now, or NULL. */
+/* Whether it turned out that the row may not run yet or has waited too long: to be released. */
+bool claim_not_now(const PGresult *r);
+/* The attempt never began: back to the queue (canceled if that was asked for meanwhile, timed out if its
+ * queue deadline has passed, scheduled if its time has not come), the attempt's row goes. facts: what is
+ * known by now, or NULL. */
 void claim_release(struct claim *c, const struct claim_job *job, const struct claim_facts *facts);
 /* The attempt cannot be made: job and attempt end as errored with this reason. */
 void claim_refuse(struct claim *c, const struct claim_job *job, const char *reason, const char *message);

@@ -59,6 +59,7 @@ static struct claim_facts facts_of(const struct spec *spec, char **ret_labels) {
         .cpus_milli = spec->limits.cpus_milli,
         .priority = spec->priority,
         .run_at_us = spec->run_at_us,
+        .queue_ms = spec->deadlines.queue_ms,
         .log_bytes = spec->limits.log_bytes,
     };
 }
@@ -172,11 +173,11 @@ static void on_described(void *arg, const PGresult *result, const struct err *er
     AUTO_COMING struct coming *c = arg;
     struct supervisor *s = c->supervisor;
     struct child *child = children_find_runner(&s->children, c->name);
-    (void)result;
+    bool not_now = !err && c->job.bare && claim_not_now(result);
     s->dispatch.changing--;
     if (!child || s->phase == PHASE_LEAVING)
         return; /* the next start finds it without a directory */
-    if (!err && (s->phase == PHASE_RUNNING || s->phase == PHASE_STARTING)) {
+    if (!err && !not_now && (s->phase == PHASE_RUNNING || s->phase == PHASE_STARTING)) {
         make_and_start(c, child);
         dispatch_kick(s);
         return;

@@ -303,6 +303,70 @@ Test(claim, a_bare_row_is_described_but_a_checked_one_keeps_its_words) {
     end();
 }
 
+static const struct claim_facts plain = {.labels = "{}", .memory_bytes = MIB, .log_bytes = 4096};
+
+/* Whether a row from SQL, described with these facts, is to be given back. */
+static bool described_not_now(const struct claim_job *job, const struct claim_facts *facts) {
+    struct claim c;
+    claim_describe(&c, job, facts);
+    AUTO_RESULT PGresult *r = ask(db, &c);
+    return claim_not_now(r);
+}
+
+Test(claim, a_bare_row_waits_no_longer_than_its_spec_says) {
+    begin("bare_late");
+    run("select berth.submit('{\"image\": \"x\"}') from generate_series(1, 2)");
+    run("update berth.jobs set created_at = now() - interval '10 s'");
+    AUTO_RESULT PGresult *r = take(db, want(2));
+    struct claim_job in_time = claim_row(r, 0), late = claim_row(r, 1);
+    struct claim_facts facts = plain;
+    struct claim c;
+    facts.queue_ms = 3600000;
+    cr_expect_not(described_not_now(&in_time, &facts));
+    cr_expect_str_eq(text_of("select extract(epoch from queue_deadline_at - created_at)::integer"
+                             " from berth.jobs where memory_bytes is not null"),
+                     "3600");
+    claim_release(&c, &in_time, &facts);
+    tell(&c);
+    facts.queue_ms = 5000;
+    cr_expect(described_not_now(&late, &facts));
+    claim_release(&c, &late, &facts);
+    tell(&c);
+    cr_expect_str_eq(text_of("select string_agg(concat_ws('/', status, reason, attempt,"
+                             " finished_at is not null), ' ' order by status) from berth.jobs"),
+                     "queued/0/f timed_out/queue_deadline/0/t");
+    cr_expect_str_eq(text_of("select count(*) from berth.attempts"), "0");
+    end();
+}
+
+Test(claim, a_bare_row_whose_time_has_not_come_is_scheduled) {
+    begin("bare_soon");
+    run("select berth.submit('{\"image\": \"x\"}')");
+    AUTO_RESULT PGresult *r = take(db, want(1));
+    struct claim_job job = claim_row(r, 0);
+    struct claim_facts facts = plain;
+    struct claim c;
+    facts.run_at_us = job.claimed_us + INT64_C(3600000000);
+    facts.queue_ms = 5000;
+    claim_release(&c, &job, &facts); /* as after must_wait() */
+    tell(&c);
+    cr_expect_str_eq(text_of("select concat_ws('/', status, queue_deadline_at - run_at, finished_at is null)"
+                             " from berth.jobs"),
+                     "scheduled/00:00:05/t");
+    run("update berth.jobs set run_at = now()");
+    claim_sweep(&c);
+    tell(&c);
+    AUTO_RESULT PGresult *due = take(db, want(1));
+    cr_assert_eq(PQntuples(due), 1);
+    cr_expect(!claim_row(due, 0).bare);
+    run("update berth.jobs set status = 'canceled'");
+    run("select berth.submit('{\"image\": \"x\"}')");
+    AUTO_RESULT PGresult *second = take(db, want(1));
+    struct claim_job soon = claim_row(second, 0);
+    cr_expect(described_not_now(&soon, &facts), "not before its time either");
+    end();
+}
+
 Test(claim, what_is_ours_and_what_is_to_be_canceled) {
     begin("ours");
     add("a", 1, 1, 0);
