@@ -24,6 +24,8 @@ enum {
     COMMAND_PAGE = 200,      /* jobs asked for at a time */
     COMMAND_PAGES_MAX = 100, /* looked through for a prefix or a listing */
     COMMAND_WAIT_S = 60,     /* of one ?wait= */
+    COMMAND_WAITED_MIN_MS =
+        1000, /* an answer that comes sooner has not waited: back off before asking again */
 };
 
 enum output { OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_NAME };
@@ -51,7 +53,10 @@ struct option_spec {
                 struct err *err); /* value NULL: takes none */
     const char *help;   /* "BYTES most memory": the value's name, if it takes one, then what it is */
     const char *member; /* for the command's own use */
+    size_t offset;      /* into arg, of option_take_flag's bool or option_take_text's const char * */
 };
+int option_take_flag(void *arg, const struct option_spec *self, const char *value, struct err *err);
+int option_take_text(void *arg, const struct option_spec *self, const char *value, struct err *err);
 /* Takes options from argv[1] on, in "--name value", "--name=value", "-n value", "-nvalue" form; stops at the
  * first word that is none, or behind "--". Returns its index. ERR_USAGE. */
 int options_parse(const struct option_spec *table, size_t count, void *arg, int argc, char **argv,

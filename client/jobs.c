@@ -1,5 +1,6 @@
 /* submit, wait, ps, inspect, cancel: one call each, and how its answer is shown. */
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,47 +19,20 @@ struct jobs_options {
     bool all, force, help;
 };
 
-static int take_file(void *arg, const struct option_spec *self, const char *value, struct err *err) {
-    (void)self;
-    (void)err;
-    ((struct jobs_options *)arg)->file = value;
-    return 0;
-}
-static int take_all(void *arg, const struct option_spec *self, const char *value, struct err *err) {
-    (void)self;
-    (void)value, (void)err;
-    ((struct jobs_options *)arg)->all = true;
-    return 0;
-}
-static int take_force(void *arg, const struct option_spec *self, const char *value, struct err *err) {
-    (void)self;
-    (void)value, (void)err;
-    ((struct jobs_options *)arg)->force = true;
-    return 0;
-}
-static int take_help(void *arg, const struct option_spec *self, const char *value, struct err *err) {
-    (void)self;
-    (void)value, (void)err;
-    ((struct jobs_options *)arg)->help = true;
-    return 0;
-}
-static int take_quiet(void *arg, const struct option_spec *self, const char *value, struct err *err) {
-    (void)self;
-    (void)value, (void)err;
-    ((struct jobs_options *)arg)->common.quiet = true;
-    return 0;
-}
 static int take_output(void *arg, const struct option_spec *self, const char *value, struct err *err) {
     (void)self;
     return options_take_output(&((struct jobs_options *)arg)->common, value, err);
 }
 
 #define OPTION_HELP                                                                                          \
-    { "--help", 'h', false, take_help, "show this" }
+    { "--help", 'h', false, option_take_flag, "show this", .offset = offsetof(struct jobs_options, help) }
 #define OPTION_OUTPUT                                                                                        \
     { "--output", 'o', true, take_output, "FORM table, json or name" }
 #define OPTION_QUIET                                                                                         \
-    { "--quiet", 'q', false, take_quiet, "say nothing but what is asked for" }
+    {                                                                                                        \
+        "--quiet", 'q', false, option_take_flag, "say nothing but what is asked for",                        \
+            .offset = offsetof(struct jobs_options, common.quiet)                                            \
+    }
 
 /* Parses, shows --help, opens the remote. 1: go on with argv[*ret_first]; else 0 and *ret_exit. */
 static int begin(const struct option_spec *table, size_t count, const char *usage,
@@ -106,10 +80,11 @@ static int load_spec(const char *file, json_t **ret, struct err *err) {
 }
 
 int command_submit(int argc, char **argv) {
-    static const struct option_spec table[] = {
-        {"--file", 'f', true, take_file, "FILE the job as JSON; - is standard input"},
-        OPTION_OUTPUT,
-        OPTION_HELP};
+    static const struct option_spec table[] = {{"--file", 'f', true, option_take_text,
+                                                "FILE the job as JSON; - is standard input",
+                                                .offset = offsetof(struct jobs_options, file)},
+                                               OPTION_OUTPUT,
+                                               OPTION_HELP};
     struct jobs_options options = {.common.output = OUTPUT_NAME};
     AUTO_REMOTE struct remote remote = {0};
     struct err err = {0};
@@ -232,8 +207,11 @@ static int list_jobs(struct remote *remote, const struct jobs_options *options, 
 }
 
 int command_ps(int argc, char **argv) {
-    static const struct option_spec table[] = {
-        {"--all", 'a', false, take_all, "ended jobs too"}, OPTION_OUTPUT, OPTION_QUIET, OPTION_HELP};
+    static const struct option_spec table[] = {{"--all", 'a', false, option_take_flag, "ended jobs too",
+                                                .offset = offsetof(struct jobs_options, all)},
+                                               OPTION_OUTPUT,
+                                               OPTION_QUIET,
+                                               OPTION_HELP};
     struct jobs_options options = {0};
     AUTO_REMOTE struct remote remote = {0};
     struct err err = {0};
@@ -299,7 +277,8 @@ static int cancel_one(struct remote *remote, const char *id, const struct jobs_o
 }
 
 int command_cancel(int argc, char **argv) {
-    static const struct option_spec table[] = {{"--force", 'f', false, take_force, "kill without grace"},
+    static const struct option_spec table[] = {{"--force", 'f', false, option_take_flag, "kill without grace",
+                                                .offset = offsetof(struct jobs_options, force)},
                                                OPTION_HELP};
     struct jobs_options options = {0};
     AUTO_REMOTE struct remote remote = {0};

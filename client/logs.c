@@ -1,4 +1,5 @@
 /* berth logs: what is stored, or with -f what comes. */
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,24 +26,6 @@ static int take_number(const char *value, int64_t max, int64_t *ret, struct err 
     return 0;
 }
 
-static int take_follow(void *arg, const struct option_spec *self, const char *value, struct err *err) {
-    (void)self;
-    (void)value, (void)err;
-    ((struct logs_options *)arg)->follow = true;
-    return 0;
-}
-static int take_stamps(void *arg, const struct option_spec *self, const char *value, struct err *err) {
-    (void)self;
-    (void)value, (void)err;
-    ((struct logs_options *)arg)->printer.timestamps = true;
-    return 0;
-}
-static int take_help(void *arg, const struct option_spec *self, const char *value, struct err *err) {
-    (void)self;
-    (void)value, (void)err;
-    ((struct logs_options *)arg)->help = true;
-    return 0;
-}
 static int take_tail(void *arg, const struct option_spec *self, const char *value, struct err *err) {
     (void)self;
     return take_number(value, 1000000, &((struct logs_options *)arg)->tail, err);
@@ -51,20 +34,17 @@ static int take_attempt(void *arg, const struct option_spec *self, const char *v
     (void)self;
     return take_number(value, 1000, &((struct logs_options *)arg)->attempt, err);
 }
-static int take_stream(void *arg, const struct option_spec *self, const char *value, struct err *err) {
-    (void)self;
-    (void)err;
-    ((struct logs_options *)arg)->stream = value;
-    return 0;
-}
 
 static const struct option_spec table[] = {
-    {"--follow", 'f', false, take_follow, "go on until the job ends"},
+    {"--follow", 'f', false, option_take_flag, "go on until the job ends",
+     .offset = offsetof(struct logs_options, follow)},
     {"--tail", 'n', true, take_tail, "N only the last lines"},
-    {"--timestamps", 't', false, take_stamps, "the time before each line"},
-    {"--stream", 0, true, take_stream, "NAME stdout or stderr"},
+    {"--timestamps", 't', false, option_take_flag, "the time before each line",
+     .offset = offsetof(struct logs_options, printer.timestamps)},
+    {"--stream", 0, true, option_take_text, "NAME stdout or stderr",
+     .offset = offsetof(struct logs_options, stream)},
     {"--attempt", 0, true, take_attempt, "N of this attempt instead of the newest"},
-    {"--help", 'h', false, take_help, "show this"},
+    {"--help", 'h', false, option_take_flag, "show this", .offset = offsetof(struct logs_options, help)},
 };
 
 static int on_message(void *arg, const struct message *m, struct err *err) {

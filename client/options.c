@@ -88,6 +88,18 @@ void options_print(const struct option_spec *table, size_t count) {
     }
 }
 
+int option_take_flag(void *arg, const struct option_spec *self, const char *value, struct err *err) {
+    (void)value, (void)err;
+    *(bool *)(void *)((char *)arg + self->offset) = true;
+    return 0;
+}
+
+int option_take_text(void *arg, const struct option_spec *self, const char *value, struct err *err) {
+    (void)err;
+    *(const char **)(void *)((char *)arg + self->offset) = value;
+    return 0;
+}
+
 int options_take_output(struct options *options, const char *value, struct err *err) {
     static const char *const words[] = {
         [OUTPUT_TABLE] = "table", [OUTPUT_JSON] = "json", [OUTPUT_NAME] = "name"};

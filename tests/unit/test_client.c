@@ -1,5 +1,6 @@
 /* The client's pure parts: how words become options, how an end becomes an exit status. */
 #include <criterion/criterion.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -65,6 +66,23 @@ Test(options, wrong_ones_are_named) {
     cr_assert(strstr(err.text, "takes no value"));
     cr_assert_eq(PARSE(&err, "-m", "bad"), -1);
     cr_assert(strstr(err.text, "--memory: 'bad' is bad"));
+}
+
+Test(options, a_flag_and_a_text_land_where_the_table_says) {
+    struct {
+        bool a, b;
+        const char *text;
+    } got = {0};
+    const struct option_spec places[] = {
+        {"--a", 'a', false, option_take_flag, "", .offset = offsetof(typeof(got), a)},
+        {"--b", 'b', false, option_take_flag, "", .offset = offsetof(typeof(got), b)},
+        {"--text", 't', true, option_take_text, "T", .offset = offsetof(typeof(got), text)},
+    };
+    cr_assert_eq(
+        options_parse(places, ARRAY_LEN(places), &got, 3, (char *[]){"berth", "-bt", "words", NULL}, NULL),
+        3);
+    cr_assert(got.b && !got.a);
+    cr_assert_str_eq(got.text, "words");
 }
 
 Test(job, exit_status_tells_the_end) {
