@@ -85,6 +85,7 @@ int job_wait(struct remote *remote, const char *id, json_t **ret_job, struct err
     ctx_deadline_in(&patience, WATCH_AWAY_MAX_MS);
     for (;;) {
         AUTO_JSON json_t *job = NULL;
+        int64_t asked_ms = clock_boot_ms();
         int status = remote_call(remote, "GET", path, NULL, NULL, &job, err);
         if (status < 0 && (err->kind != ERR_AWAY || ctx_state(&patience) != CTX_LIVE))
             return -1;
@@ -98,6 +99,8 @@ int job_wait(struct remote *remote, const char *id, json_t **ret_job, struct err
         if (status > 0) {
             patience = ctx_root(NULL);
             ctx_deadline_in(&patience, WATCH_AWAY_MAX_MS);
+        }
+        if (status > 0 && clock_boot_ms() - asked_ms >= COMMAND_WAITED_MIN_MS) {
             pause_ms = WATCH_BACKOFF_MIN_MS;
             continue;
         }

@@ -121,6 +121,12 @@ static int perform(struct remote *remote, struct err *err) {
                    remote->url, *reason ? reason : curl_easy_strerror(code));
 }
 
+static int on_progress(void *arg, curl_off_t total, curl_off_t now, curl_off_t up_total, curl_off_t up_now) {
+    (void)total, (void)now, (void)up_total, (void)up_now;
+    const struct remote *remote = arg;
+    return remote->on_wait(remote->arg);
+}
+
 static void set_common(struct remote *remote, const char *url, struct curl_slist *headers) {
     curl_easy_reset(remote->curl);
     curl_easy_setopt(remote->curl, CURLOPT_URL, url);
@@ -128,6 +134,11 @@ static void set_common(struct remote *remote, const char *url, struct curl_slist
     curl_easy_setopt(remote->curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(remote->curl, CURLOPT_CONNECTTIMEOUT_MS, (long)REMOTE_CONNECT_TIMEOUT_MS);
     curl_easy_setopt(remote->curl, CURLOPT_USERAGENT, "berth/" BERTH_VERSION);
+    if (!remote->on_wait)
+        return;
+    curl_easy_setopt(remote->curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(remote->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(remote->curl, CURLOPT_XFERINFODATA, remote);
 }
 
 static size_t take_body(char *bytes, size_t size, size_t count, void *arg) {

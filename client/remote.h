@@ -28,6 +28,9 @@ struct remote {
     char *url;   /* without a slash at its end */
     char *token; /* NULL: none */
     void *curl;
+    /* Called about once a second within remote_call; not 0 breaks the call off. NULL: nothing. */
+    int (*on_wait)(void *arg);
+    void *arg;
 };
 
 int remote_open(struct remote *ret, struct err *err);

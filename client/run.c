@@ -1,7 +1,10 @@
 /* berth run: the flags of docker run become a job; its output is followed; its end is our exit status. */
 #include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/config.h"
 #include "base/fdutil.h"
@@ -17,6 +20,7 @@ struct run {
     bool detach, quiet, help;
     struct remote remote;
     char id[ID_TEXT_MAX];
+    int early_interrupts; /* before the job's id was known */
     int interrupts;
     struct printer printer;
 };
@@ -137,13 +141,6 @@ static int take_input(void *arg, const struct option_spec *self, const char *val
     return input ? put(arg, self, input, err) : err_set(err, ERR_USAGE, 0, "not JSON: %s", where.text);
 }
 
-static int take_flag(void *arg, const struct option_spec *self, const char *value, struct err *err) {
-    (void)value, (void)err;
-    struct run *run = arg;
-    *(self->letter == 'd' ? &run->detach : self->letter == 'q' ? &run->quiet : &run->help) = true;
-    return 0;
-}
-
 /* What docker run users write, and what Berth does anyway. */
 static int take_nothing(void *arg, const struct option_spec *self, const char *value, struct err *err) {
     (void)arg, (void)self, (void)value, (void)err;
@@ -175,11 +172,13 @@ static const struct option_spec table[] = {
     {"--label", 'l', true, take_pair, "KEY=VALUE", "labels"},
     {"--priority", 0, true, take_number, "N before jobs with less", "priority"},
     {"--input", 0, true, take_input, "JSON on standard input", "input"},
-    {"--detach", 'd', false, take_flag, "print the id and do not wait", NULL},
-    {"--quiet", 'q', false, take_flag, "say nothing of our own", NULL},
+    {"--detach", 'd', false, option_take_flag, "print the id and do not wait",
+     .offset = offsetof(struct run, detach)},
+    {"--quiet", 'q', false, option_take_flag, "say nothing of our own",
+     .offset = offsetof(struct run, quiet)},
     {"--rm", 0, false, take_nothing, "(always)", NULL},
     {"--init", 0, false, take_nothing, "(always)", NULL},
-    {"--help", 'h', false, take_flag, "show this", NULL},
+    {"--help", 'h', false, option_take_flag, "show this", .offset = offsetof(struct run, help)},
 };
 
 static void on_interrupt(void *arg) {
@@ -198,6 +197,34 @@ static void on_interrupt(void *arg) {
         fprintf(stderr, "berth: job %s could not be canceled: %s\n", run->id, err.text);
 }
 
+static sigset_t interrupt_signals(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    return set;
+}
+
+/* The signals are blocked from before the submission to the end: watch_run takes them by itself, this looks
+ * for them in the calls before and after. Not 0 breaks the call off. */
+static int look_for_interrupt(void *arg) {
+    struct run *run = arg;
+    const sigset_t set = interrupt_signals();
+    if (sigtimedwait(&set, NULL, &(struct timespec){0}) < 0)
+        return 0;
+    if (!run->id[0])
+        return run->early_interrupts++ > 0;
+    on_interrupt(run);
+    return 0;
+}
+
+static void hold_interrupts(struct run *run) {
+    const sigset_t set = interrupt_signals();
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    run->remote.on_wait = look_for_interrupt;
+    run->remote.arg = run;
+}
+
 static int on_message(void *arg, const struct message *m, struct err *err) {
     return print_message(&((struct run *)arg)->printer, m, err);
 }
@@ -207,11 +234,17 @@ static int submit(struct run *run, struct err *err) {
     char key[ID_TEXT_MAX];
     id_new_v7(key);
     if (remote_call(&run->remote, "POST", "/v1/jobs", run->spec, key, &job, err) < 0)
-        return -1;
+        return run->early_interrupts < 2 ? -1
+                                         : err_set(err, ERR_CANCELED, 0,
+                                                   "interrupted before %s had answered: whether it has the "
+                                                   "job is not known",
+                                                   run->remote.url);
     const char *id = json_get_string(job, "id");
     if (!id || !id_valid(id))
         return err_set(err, ERR_INVALID, 0, "%s does not answer like Berth", run->remote.url);
     snprintf(run->id, sizeof run->id, "%s", id);
+    if (run->early_interrupts)
+        on_interrupt(run);
     return 0;
 }
 
@@ -256,7 +289,11 @@ int command_run(int argc, char **argv) {
     for (int i = first + 1; i < argc; i++)
         if (take_list(&run, &command, argv[i], &err) < 0)
             return complain_usage("run", &err);
-    if (remote_open(&run.remote, &err) < 0 || submit(&run, &err) < 0)
+    if (remote_open(&run.remote, &err) < 0)
+        return complain(EXIT_ERRORED, &err);
+    if (!run.detach)
+        hold_interrupts(&run);
+    if (submit(&run, &err) < 0)
         return complain(EXIT_ERRORED, &err);
     if (run.detach) {
         puts(run.id);

@@ -118,6 +118,11 @@ static void connect_again(lws_sorted_usec_list_t *sul) {
         connect_later(v, "the connection could not be begun");
 }
 
+/* The server has these bytes, we were too slow: it hangs up, and we fetch them with the next connection. */
+static bool was_skipped(const struct message *m) {
+    return m->type == MESSAGE_GAP && m->cause && strcmp(m->cause, "skipped") == 0;
+}
+
 /* Where a viewer stands after this message. */
 static void advance(struct viewer *v, const struct message *m) {
     switch (m->type) {
@@ -133,7 +138,8 @@ static void advance(struct viewer *v, const struct message *m) {
         v->offset = m->offset + (int64_t)m->data_len;
         break;
     case MESSAGE_GAP:
-        v->offset = m->offset + m->bytes;
+        if (!was_skipped(m))
+            v->offset = m->offset + m->bytes;
         break;
     case MESSAGE_END:
         stop(v, false);
@@ -154,7 +160,7 @@ static void take_message(struct viewer *v) {
         return;
     }
     advance(v, &m);
-    if (v->watch->on_message(v->watch->arg, &m, v->err) < 0)
+    if (!was_skipped(&m) && v->watch->on_message(v->watch->arg, &m, v->err) < 0)
         stop(v, true);
     message_done(&m);
 }
