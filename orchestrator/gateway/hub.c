@@ -86,7 +86,7 @@ int hub_watch(struct hub *hub, const struct hub_head *head, struct hub_member *m
         hub->log_count++;
         log->head = *head;
         log->dirty = true; /* it may have moved since `head` was read */
-    } else if (log->head.log_bytes < head->log_bytes) {
+    } else if (log->head.log_bytes < head->log_bytes || !*log->head.status) {
         log->head = *head;
         wake_members(log);
     }
@@ -136,6 +136,14 @@ static void ask_heads(struct hub *hub) {
         log->asked = true;
     }
     hub->heads_under_way = count > 0 && hub->ops.heads(hub->arg, keys, count);
+    if (count == 0 || hub->heads_under_way)
+        return;
+    TAILQ_FOREACH(log, &hub->logs, link) {
+        if (!log->asked)
+            continue;
+        log->asked = false; /* or the answer to another question would call it missing */
+        log->dirty = true;
+    }
 }
 
 void hub_hint(struct hub *hub, const char *payload) {
@@ -147,9 +155,21 @@ void hub_hint(struct hub *hub, const char *payload) {
     ask_heads(hub);
 }
 
+/* A log that stands still is still watched: its bytes are not kept for that. */
+static void drop_idle_runs(struct hub_log *log) {
+    for (size_t i = 0; i < HUB_RUNS_MAX; i++) {
+        struct hub_run *run = log->runs[i];
+        if (run && !run->used)
+            hub_run_unref(STEAL(log->runs[i]));
+        else if (run)
+            run->used = false;
+    }
+}
+
 void hub_tick(struct hub *hub) {
     struct hub_log *log;
     TAILQ_FOREACH(log, &hub->logs, link) {
+        drop_idle_runs(log);
         if (log->stalled)
             wake_members(log);
         log->stalled = false;
@@ -243,6 +263,7 @@ struct hub_run *hub_run_at(struct hub_log *log, int64_t offset, int64_t behind) 
         struct hub_run *run = log->runs[i];
         if (run && run->start <= offset && offset < run->end && run->end > behind) {
             run->refs++;
+            run->used = true;
             return run;
         }
     }
@@ -271,6 +292,7 @@ static void run_add_hole(struct hub_run *run, int64_t from, int64_t to) {
 static struct hub_run *run_make(const struct hub_read *read, struct api_chunk *chunks, size_t count) {
     struct hub_run *run = mem_alloc(sizeof *run + (2 * count + 1) * sizeof *run->chunks);
     run->refs = 1;
+    run->used = true;
     int64_t at = read->offset;
     for (size_t i = 0; i < count; i++) {
         bool past = chunk_end(&chunks[i]) <= at, overlaps = run->count > 0 && chunks[i].offset < run->end;

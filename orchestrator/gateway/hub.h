@@ -39,6 +39,7 @@ bool hub_head_final(const struct hub_head *head);
 /* Bytes and gaps without a hole between them, in order. */
 struct hub_run {
     unsigned refs;
+    bool used; /* read since the last tick: an idle one is not kept */
     int64_t start, end;
     size_t count;
     struct api_chunk chunks[]; /* a gap has no bytes and gap_bytes > 0 */
@@ -98,7 +99,8 @@ struct hub {
 struct hub *hub_new(const struct hub_ops *ops, void *arg);
 void hub_free(struct hub *hub); /* nobody watches any more */
 
-/* Joins the watchers of the log that `head` was just read of. ERR_LIMIT. */
+/* Joins the watchers of the log that `head` was just read of; one without a status is of a caller that has
+ * read nothing. ERR_LIMIT. */
 int hub_watch(struct hub *hub, const struct hub_head *head, struct hub_member *member, struct err *err);
 void hub_unwatch(struct hub_member *member);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "orchestrator/gateway/viewer.h"
 
 #define JOB "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -156,6 +157,55 @@ Test(hub, hints_wake_only_what_changed) {
     viewer_free(a);
 }
 
+/* Two logs are watched; the question about them is not taken, then one about all is answered. */
+Test(hub, what_could_not_be_asked_is_not_missing) {
+    struct viewer *a = view(VIEWER_TEXT, 0);
+    answer_heads();
+    db.away = true;
+    hub_tick(hub);
+    cr_expect_not(hub->heads_under_way);
+    cr_expect(a->member.log->dirty && !a->member.log->asked, "it is still to be asked about");
+    db.away = false;
+    wakes = 0;
+    hub_heads_take(hub, NULL, 0); /* the answer to a question that was not about it */
+    cr_expect_not(a->member.log->missing);
+    cr_expect_eq(wakes, 0);
+    answer_heads();
+    viewer_free(a);
+}
+
+/* As ?wait= does: it knows the job's id and nothing else. */
+Test(hub, a_head_that_was_read_replaces_an_empty_one) {
+    AUTO_BUF struct buf out = BUF(1 << 20);
+    struct hub_head empty = {.job = JOB, .number = 1};
+    struct hub_member waiter = {.wake = on_wake};
+    cr_assert_eq(hub_watch(hub, &empty, &waiter, NULL), 0);
+    struct viewer *a = view(VIEWER_NDJSON, 0);
+    cr_expect_eq(wakes, 1, "the one that waits hears of it");
+    drain(a, &out);
+    cr_expect(strstr(buf_str(&out), "\"status\":\"running\""), "%s", buf_str(&out));
+    hub_unwatch(&waiter);
+    viewer_free(a);
+}
+
+Test(hub, idle_viewers_keep_no_bytes) {
+    AUTO_BUF struct buf out = BUF(1 << 20);
+    struct viewer *a = view(VIEWER_TEXT, 0);
+    add("text");
+    answer_heads();
+    drain(a, &out);
+    hub_tick(hub);
+    cr_expect_not_null(a->member.log->runs[0], "for those who come a little later");
+    hub_tick(hub);
+    for (size_t i = 0; i < HUB_RUNS_MAX; i++)
+        cr_expect_null(a->member.log->runs[i], "%zu", i);
+    struct viewer *b = view(VIEWER_TEXT, 0);
+    drain(b, &out);
+    cr_expect_str_eq(buf_str(&out), "text", "it is read again");
+    viewer_free(a);
+    viewer_free(b);
+}
+
 Test(hub, a_failed_read_is_tried_again) {
     AUTO_BUF struct buf out = BUF(1 << 20);
     struct viewer *a = view(VIEWER_TEXT, 0);
@@ -283,4 +333,15 @@ Test(viewer, broken_tail, .init = NULL) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         cr_expect_eq(viewer_broken_tail((const unsigned char *)cases[i].bytes, strlen(cases[i].bytes)),
                      cases[i].want, "case %zu", i);
+}
+
+/* However a text is cut into pieces, no piece splits a character when the rest is carried on. */
+Test(viewer, cut_anywhere_a_text_stays_text, .init = NULL) {
+    static const char text[] = "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x9a\xa2z";
+    for (size_t cut = 0; cut <= strlen(text); cut++) {
+        size_t whole = cut - viewer_broken_tail((const unsigned char *)text, cut);
+        cr_expect_leq(cut - whole, 3);
+        cr_expect(utf8_valid(text, whole), "%zu", cut);
+        cr_expect(utf8_valid(text + whole, strlen(text) - whole), "%zu", cut);
+    }
 }
