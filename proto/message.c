@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/utf8.h"
 
-enum { UTF8_CHAR_MAX = 4, ESCAPE_MAX = 6 };
+enum { ESCAPE_MAX = 6 };
 
 /* What stands for a byte inside a JSON string (RFC 8259, section 7): 0 itself, 'u' as \u00XX, else '\' and
  * this. */
@@ -100,44 +100,4 @@ int message_put_log(struct buf *out, int64_t offset, int64_t time_us, const char
 int message_put_gap(struct buf *out, int64_t offset, int64_t bytes, const char *cause) {
     return buf_addf(out, "{\"type\":\"gap\",\"offset\":%" PRId64 ",\"bytes\":%" PRId64 ",\"cause\":\"%s\"}",
                     offset, bytes, cause);
-}
-
-/* Length that a character's first byte announces; 0: it begins none. */
-static size_t announced_len(unsigned char c) {
-    return c < 0x80                ? 1
-           : c >= 0xc2 && c < 0xe0 ? 2
-           : c >= 0xe0 && c < 0xf0 ? 3
-           : c >= 0xf0 && c < 0xf5 ? 4
-                                   : 0;
-}
-
-/* Whether these bytes are the beginning of a character, and not all of it: some ending must make it
- * well-formed. The second byte alone decides about overlong forms and surrogates, so two endings try all. */
-static bool begins_char(const unsigned char *bytes, size_t len) {
-    unsigned char whole[UTF8_CHAR_MAX];
-    size_t need = announced_len(bytes[0]);
-    if (need <= len)
-        return false;
-    static const unsigned char endings[] = {0x80, 0xbf};
-    for (size_t i = 0; i < ARRAY_LEN(endings); i++) {
-        memset(whole, endings[i], sizeof whole);
-        memcpy(whole, bytes, len);
-        if (utf8_char_len(whole, need) == need)
-            return true;
-    }
-    return false;
-}
-
-size_t message_utf8_whole(const unsigned char *bytes, size_t len) {
-    for (size_t back = 1; back < UTF8_CHAR_MAX && back <= len; back++) {
-        size_t whole = len - back;
-        if ((bytes[whole] & 0xc0) == 0x80)
-            continue;
-        return begins_char(bytes + whole, back) && utf8_valid(bytes, whole) ? whole : len;
-    }
-    return len;
-}
-
-bool message_is_utf8(const unsigned char *bytes, size_t len) {
-    return utf8_valid(bytes, len);
 }

@@ -44,16 +44,10 @@ enum message_close {
 };
 
 /* Appends one log message. `bytes` must begin at a character's border when they are UTF-8; the caller keeps
- * an incomplete character at the end back (message_utf8_whole) unless the stream ends there. -1: out's
- * maximum. */
+ * an incomplete character at the end back unless the stream ends there. -1: out's maximum. */
 int message_put_log(struct buf *out, int64_t offset, int64_t time_us, const char *stream,
                     const unsigned char *bytes, size_t len);
 int message_put_gap(struct buf *out, int64_t offset, int64_t bytes, const char *cause);
-
-/* How many of the bytes are whole characters, when only an incomplete last character keeps them from being
- * valid UTF-8; `len` when they are valid, or not UTF-8 at all. */
-size_t message_utf8_whole(const unsigned char *bytes, size_t len);
-bool message_is_utf8(const unsigned char *bytes, size_t len);
 
 /* One decoded message; strings are borrowed from `doc`. */
 struct message {
