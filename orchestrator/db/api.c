@@ -60,11 +60,11 @@ static const char insert_sql[] =
     " on conflict (tenant, idempotency_key) do nothing returning *)"
     " select " JOB_COLUMNS_TABLE(X) "j.spec from j left join berth.attempts a on false";
 static const char by_key_sql[] = "select " JOB_COLUMNS_TABLE(
-    X) "j.spec, j.idempotency_hash"
+    X) "case when octet_length(j.spec) <= $3::integer then j.spec end, j.idempotency_hash"
        " from berth.jobs j left join berth.attempts a on a.job_id = j.id and a.number = j.attempt"
        " where j.tenant = $1 and j.idempotency_key = $2";
 static const char get_sql[] = "select " JOB_COLUMNS_TABLE(
-    X) "j.spec"
+    X) "case when octet_length(j.spec) <= $3::integer then j.spec end"
        " from berth.jobs j left join berth.attempts a on a.job_id = j.id and a.number = j.attempt"
        " where j.tenant = $1 and j.id = $2::uuid";
 static const char list_sql[] = "select " JOB_COLUMNS_TABLE(
@@ -90,7 +90,7 @@ static const char cancel_sql[] =
     " where tenant = $1 and id = $2::uuid and status in (select name from berth.statuses where not terminal)"
     " returning *)"
     " select " JOB_COLUMNS_TABLE(
-        X) "j.spec"
+        X) "case when octet_length(j.spec) <= $4::integer then j.spec end"
            " from j left join berth.attempts a on a.job_id = j.id and a.number = j.attempt";
 #undef X
 
@@ -115,12 +115,13 @@ int64_t api_insert_job(struct db_pool *pool, const struct api_new_job *job, db_d
 
 int64_t api_job_by_key(struct db_pool *pool, const char *tenant, const char *key, db_done *done, void *arg,
                        struct err *err) {
-    return DB_ASYNC(pool, by_key_sql, done, arg, err, DB_TEXT(tenant), DB_TEXT(key));
+    return DB_ASYNC(pool, by_key_sql, done, arg, err, DB_TEXT(tenant), DB_TEXT(key),
+                    DB_INT(API_SPEC_MAX_BYTES));
 }
 
 int64_t api_get_job(struct db_pool *pool, const char *tenant, const char *id, db_done *done, void *arg,
                     struct err *err) {
-    return DB_ASYNC(pool, get_sql, done, arg, err, DB_TEXT(tenant), DB_TEXT(id));
+    return DB_ASYNC(pool, get_sql, done, arg, err, DB_TEXT(tenant), DB_TEXT(id), DB_INT(API_SPEC_MAX_BYTES));
 }
 
 int64_t api_list_jobs(struct db_pool *pool, const struct api_list *list, db_done *done, void *arg,
@@ -132,7 +133,8 @@ int64_t api_list_jobs(struct db_pool *pool, const struct api_list *list, db_done
 
 int64_t api_cancel_job(struct db_pool *pool, const char *tenant, const char *id, bool force, db_done *done,
                        void *arg, struct err *err) {
-    return DB_ASYNC(pool, cancel_sql, done, arg, err, DB_TEXT(tenant), DB_TEXT(id), DB_INT(force ? 2 : 1));
+    return DB_ASYNC(pool, cancel_sql, done, arg, err, DB_TEXT(tenant), DB_TEXT(id), DB_INT(force ? 2 : 1),
+                    DB_INT(API_SPEC_MAX_BYTES));
 }
 
 int64_t api_delete_job(struct db_pool *pool, const char *tenant, const char *id, db_done *done, void *arg,

@@ -16,6 +16,7 @@
 enum {
     API_LIST_MAX = 200,
     API_LIST_SPEC_MAX_BYTES = 32768, /* a longer spec is left out of a list, so that a page has a bound */
+    API_SPEC_MAX_BYTES = 4194304,    /* a longer one, which only SQL puts in, is left out of its job, too */
     API_HEADS_MAX = 512,             /* logs asked about in one statement */
     API_CHUNKS_ROWS_MAX = 64,        /* chunks in one answer, … */
     API_CHUNKS_BYTES = 262144, /* … and about how many bytes; but four chunks, which hold any one character */

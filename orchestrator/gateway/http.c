@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "orchestrator/gateway/opening.h"
+#include "orchestrator/gateway/origin.h"
 #include "orchestrator/gateway/problem.h"
 #include "orchestrator/gateway/viewer.h"
 #include "orchestrator/gateway/wait.h"
@@ -223,6 +224,10 @@ int http_begin(struct gateway *gateway, struct lws *wsi, const char *path, size_
         http_problem(request, 404, "there is nothing at so long a path");
         return 0;
     }
+    if (origin_refuses(gateway, wsi)) {
+        http_problem(request, 403, ORIGIN_REFUSED);
+        return 0;
+    }
     if (!find_route(request) || !authorized(request))
         return 0;
     if (http_query(wsi, &request->query, &err) < 0) {
@@ -351,9 +356,11 @@ static bool stream_fill(struct request *request) {
     } else if (n == 0) {
         out_restart(request);
     }
+    request->promised -= (int64_t)n;
     if (state == VIEWER_END || state == VIEWER_LOST) {
         request->stream_ended = true;
-        request->close |= state == VIEWER_LOST;
+        request->close |=
+            state == VIEWER_LOST || request->promised > 0; /* only its end tells that it is cut */
         if (request->chunked && state == VIEWER_END)
             buf_adds(&request->out, "0\r\n\r\n");
     }
@@ -412,20 +419,28 @@ static void begin_response(struct request *request, int status, const char *type
     http_stream_wake(request);
 }
 
+/* When the response itself cannot be made. */
+static void respond_sorry(struct request *request, const char *why) {
+    static const char sorry[] =
+        "{\"type\":\"about:blank\",\"title\":\"Internal Server Error\",\"status\":500}";
+    log_error("a response cannot be made", LS("why", why), LS("path", request->path),
+              LS("request", request->request_id));
+    begin_response(request, 500, PROBLEM_CONTENT_TYPE, sizeof sorry - 1);
+    if (!request->head)
+        buf_adds(&request->out, sorry);
+}
+
 void http_respond(struct request *request, int status, const char *type, const char *body, size_t len) {
     begin_response(request, status, len || status != 204 ? type : NULL, (int64_t)len);
-    if (!request->head)
-        buf_add(&request->out, body, len);
+    if (!request->head && buf_add(&request->out, body, len) < 0)
+        respond_sorry(request, "it is larger than its bound");
 }
 
 void http_respond_json(struct request *request, int status, json_t *doc) {
     AUTO_FREE char *text = json_dumps(doc, JSON_COMPACT);
     json_decref(doc);
     if (!text) {
-        log_error("a response is not JSON", LS("path", request->path), LS("request", request->request_id));
-        static const char sorry[] =
-            "{\"type\":\"about:blank\",\"title\":\"Internal Server Error\",\"status\":500}";
-        http_respond(request, 500, PROBLEM_CONTENT_TYPE, sorry, sizeof sorry - 1);
+        respond_sorry(request, "it is not JSON");
         return;
     }
     http_respond(request, status, status >= 400 ? PROBLEM_CONTENT_TYPE : "application/json", text,
@@ -468,6 +483,7 @@ void http_problem_db(struct request *request, const struct err *err) {
 void http_stream_begin(struct request *request, int status, const char *type, int64_t length) {
     begin_response(request, status, type, length);
     request->streams = !request->head && length != 0;
+    request->promised = length;
 }
 
 static bool peer_gone(const struct request *request) {

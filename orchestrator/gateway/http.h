@@ -63,6 +63,7 @@ struct request {
     int status; /* 0: none yet */
     struct buf extra, out;
     size_t out_pos;
+    int64_t promised; /* bytes of a stream that Content-Length has told and that are still to come */
     bool close, streams, chunked, stream_ended;
     int64_t begun_ns;
 };

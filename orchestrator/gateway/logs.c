@@ -38,7 +38,8 @@ static int make_viewer(struct request *request, const struct hub_head *head, int
     return 0;
 }
 
-/* A part of a log that lies there without a gap: its length is known, and parts of the part may be asked for.
+/* A part of an ended log that lies there without a gap: its length is known, and parts of the part may be
+ * asked for.
  */
 static void respond_exact(struct request *request) {
     struct viewer *viewer = request->viewer;
@@ -88,7 +89,8 @@ static void on_opened(void *arg, const struct err *err, const struct hub_head *h
         return;
     }
     bool exact = state->format == QUERY_FORMAT_TEXT && !state->query.follow &&
-                 state->query.stream == QUERY_STREAM_ANY && head->stored_bytes == head->log_bytes;
+                 state->query.stream == QUERY_STREAM_ANY && head->stored_bytes == head->log_bytes &&
+                 hub_head_ended(head);
     if (exact)
         respond_exact(request);
     else

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "orchestrator/gateway/http.h"
 #include "orchestrator/gateway/opening.h"
+#include "orchestrator/gateway/origin.h"
 #include "orchestrator/gateway/problem.h"
 #include "orchestrator/gateway/viewer.h"
 #include "proto/message.h"
@@ -85,15 +86,6 @@ static int refuse(struct lws *wsi, int status, const char *detail) {
     return -1; /* what was written leaves before the connection ends */
 }
 
-/* A page of somebody else's site must not read logs where no token is asked for. */
-static bool foreign_origin(const struct gateway *gateway, struct lws *wsi) {
-    char origin[512], host[256];
-    http_header(wsi, WSI_TOKEN_ORIGIN, origin, sizeof origin);
-    http_header(wsi, WSI_TOKEN_HOST, host, sizeof host);
-    const char *at = strstr(origin, "://");
-    return !gateway->auth.on && *origin && (!at || strcasecmp(at + 3, host) != 0);
-}
-
 int ws_confirm(struct gateway *gateway, struct lws *wsi, char *upgrade) {
     char path[HTTP_PATH_MAX], id[64], offered[WS_SUBPROTOCOLS_MAX + 1];
     if (strcasecmp(upgrade, "websocket") != 0) {
@@ -107,8 +99,8 @@ int ws_confirm(struct gateway *gateway, struct lws *wsi, char *upgrade) {
     if (!http_header(wsi, WSI_TOKEN_PROTOCOL, offered, sizeof offered))
         return refuse(wsi, 400,
                       "Sec-WebSocket-Protocol is longer than 126 bytes; send the token as Authorization");
-    if (foreign_origin(gateway, wsi))
-        return refuse(wsi, 403, "the page that asks is not of this server");
+    if (origin_refuses(gateway, wsi))
+        return refuse(wsi, 403, ORIGIN_REFUSED);
     if (gateway->ending)
         return refuse(wsi, 503, "the server is going away; come back with the offset");
     if (*offered)

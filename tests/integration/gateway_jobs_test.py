@@ -94,6 +94,17 @@ def test_bad_bodies(pg, gw):
     expect("large bodies", len(gw.get("/v1/jobs/" + job["id"]).json["spec"]["input"]), 900_000)
 
 
+def test_larger_than_any_answer(pg, gw):
+    """What only SQL can put in: a spec that is left out, and a job that is an error but no torn answer."""
+    job = submit(pg)
+    pg.sql(f"""update berth.jobs set spec = '"' || repeat('x', 4194304) || '"' where id = '{job}'""")
+    expect("a long spec", gw.get("/v1/jobs/" + job).json["spec"], None)
+    pg.sql(f"update berth.jobs set message = repeat('x', 70000000) where id = '{job}'")
+    problem_of = gw.get("/v1/jobs/" + job)
+    expect("too long", (problem_of.status, problem_of.json["status"]), (500, 500))
+    pg.sql(f"delete from berth.jobs where id = '{job}'")
+
+
 def test_idempotency(pg, gw):
     key = {"Idempotency-Key": "deploy-1"}
     first = gw.post("/v1/jobs", {**BASE, "name": "i"}, headers=key)

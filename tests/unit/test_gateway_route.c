@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "orchestrator/gateway/auth.h"
 #include "orchestrator/gateway/opening.h"
+#include "orchestrator/gateway/origin.h"
 #include "orchestrator/gateway/problem.h"
 #include "orchestrator/gateway/routes.h"
 
@@ -96,6 +97,34 @@ Test(problem, says_it_all) {
     cr_expect_str_eq(json_get_string(json_array_get(json_object_get(doc, "errors"), 0), "pointer"), "/image");
     AUTO_JSON json_t *cut = problem_make(400, "cut within \xe2\x82", "r", NULL);
     cr_expect_str_eq(json_get_string(cut, "detail"), "cut within ??");
+}
+
+Test(origin, pages_of_other_sites) {
+    static const struct {
+        const char *origin, *host;
+        bool ok;
+    } cases[] = {
+        {"", "", true},
+        {"", "127.0.0.1:8710", true},
+        {"", "LocalHost", true},
+        {"", "[::1]:8710", true},
+        {"", "here.example:8710", true},
+        {"http://localhost:8710", "localhost:8710", true},
+        {"http://localhost:8711", "localhost:8710", false},
+        {"http://evil.example", "localhost:8710", false},
+        {"null", "localhost:8710", false},
+        {"", "evil.example", false},
+        {"", "evil.example:8710", false},
+        {"http://evil.example", "evil.example", false},
+        {"", "127.0.0.1.evil.example", false},
+        {"", "[::1", false},
+        {"", "[::1]evil", false},
+        {"", "localhost:1:2", false},
+        {"", "::1", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        cr_expect_eq(origin_ok(cases[i].origin, cases[i].host, "here.example:8710"), cases[i].ok,
+                     "case %zu: %s, %s", i, cases[i].origin, cases[i].host);
 }
 
 static int64_t tail(const char *text, int64_t lines) {
