@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "orchestrator/gateway/handlers.h"
 
 static json_t *stamped(const char *status) {
@@ -40,13 +41,27 @@ static void answer(struct request *request, bool ready, json_t *database, json_t
     http_respond(request, ready ? 200 : 503, "application/json", text, strlen(text));
 }
 
+/* No such schema, table or column: nobody has made them yet, or not all of them. */
+static bool lacks_schema(const struct err *err) {
+    return err->kind == ERR_DB && (err->code == db_sqlstate("3F000") || err->code == db_sqlstate("42P01") ||
+                                   err->code == db_sqlstate("42703"));
+}
+
 static void on_health(void *arg, const PGresult *result, const struct err *err) {
     struct request *request = arg;
     struct api_health health;
     request->ticket = 0;
-    if (err && err->kind == ERR_DB) {
+    if (err && lacks_schema(err)) {
         answer(request, false, check("ok", NULL), check("missing", "run berthd migrate"),
                check("unknown", NULL));
+        return;
+    }
+    if (err && err->kind == ERR_DB) {
+        log_error("the database refused the question about health", LS("request", request->request_id),
+                  LERR(err));
+        answer(request, false,
+               check("error", "it refuses to answer; the log says why, under this request id"),
+               check("unknown", NULL), check("unknown", NULL));
         return;
     }
     if (err) {
@@ -55,7 +70,7 @@ static void on_health(void *arg, const PGresult *result, const struct err *err) 
         return;
     }
     api_read_health(result, &health);
-    answer(request, true, check("ok", NULL),
+    answer(request, health.orchestrator_alive, check("ok", NULL),
            json_pack("{s:s, s:I}", "state", "ok", "version", (json_int_t)health.schema_version),
            orchestrator_check(&health));
 }

@@ -9,7 +9,7 @@ import time
 
 import websockets
 
-from gateway_checks import BASE, collect, connect, expect, problem, rebuild, run_all, take, whole
+from gateway_checks import BASE, NOBODY, collect, connect, expect, problem, rebuild, run_all, take, whole
 from gateway_rig import TOKEN, Gateway, Log, free_port, submit, until
 
 
@@ -89,8 +89,29 @@ def test_database_away(pg, gw):
             rest, code = await asyncio.wait_for(collect(ws), 20)
             expect("the viewer stayed", (rebuild(got + rest), code), (b"before\nafter\n", 1000))
     asyncio.run(run())
-    ready = gw.get("/readyz", token=None)
-    expect("readyz", (ready.status, ready.json["checks"]["schema"]["version"] >= 1), (200, True))
+
+
+def test_ready(pg, gw):
+    """503 whenever something is away, and the right thing is named."""
+    def checks():
+        ready = gw.get("/readyz", token=None)
+        return ready.status, {k: v["state"] for k, v in ready.json["checks"].items()}
+    pg.sql("delete from berth.orchestrators")
+    expect("no orchestrator", checks(), (503, {"database": "ok", "schema": "ok", "orchestrator": "away"}))
+    pg.sql("insert into berth.orchestrators (name, state_id, version, slots, lease)"
+           f" values ('test', '{NOBODY}', '0', 1, '1 hour')")
+    expect("all there", checks(), (200, {"database": "ok", "schema": "ok", "orchestrator": "ok"}))
+    expect("version", gw.get("/readyz").json["checks"]["schema"]["version"] >= 1, True)
+    pg.sql("update berth.orchestrators set heartbeat_at = now() - interval '2 hours'")
+    expect("no heartbeat", checks(), (503, {"database": "ok", "schema": "ok", "orchestrator": "away"}))
+    pg.sql("alter table berth.schema_migrations rename to elsewhere")
+    expect("no schema", checks(), (503, {"database": "ok", "schema": "missing", "orchestrator": "unknown"}))
+    pg.sql("alter table berth.elsewhere rename to schema_migrations;"
+           "update berth.orchestrators set lease = '170000 years', heartbeat_at = '290000-01-01'")
+    answer = gw.get("/readyz", token=None)
+    expect("refused", (answer.status, answer.json["checks"]["database"]["state"]), (503, "error"))
+    expect("no wrong remedy", b"migrate" in answer.data, False)
+    pg.sql("delete from berth.orchestrators")
 
 
 def test_going_away(pg, gw):
@@ -123,9 +144,21 @@ def test_port_in_use(pg, gw):
     other.control.close()
 
 
+def test_port_gets_free(pg, gw):
+    """As after a restart, when the socket of the one before is still dying."""
+    taken = socket.create_server(("127.0.0.1", 0))
+    other = Gateway(gw.program, pg.url, port=taken.getsockname()[1])
+    until("it tries", lambda: "database reached" in "".join(other.log))
+    expect("it does not give up", other.process.poll(), None)
+    taken.close()
+    other.ready()
+    expect("answer", other.get("/healthz").status, 200)
+    expect("exit status", other.end(), 0)
+
+
 def test_addresses(pg, gw):
     port = free_port()
-    for listen, host in ((f"[::1]:{port}", "::1"), (f":{port}", "127.0.0.1")):
+    for listen, host in ((f"[::1]:{port}", "::1"), (f":{port}", "127.0.0.1"), (f"*:{port}", "127.0.0.1")):
         other = Gateway(gw.program, pg.url, listen=listen).ready()
         connection = http.client.HTTPConnection(host, port, timeout=10)
         connection.request("GET", "/healthz")
@@ -145,6 +178,20 @@ def test_auth_off(pg, gw):
         raise AssertionError("a page of another site was let in")
     except websockets.InvalidStatusCode as refused:
         expect("status", refused.status_code, 403)
+    own = f"127.0.0.1:{other.port}"
+    for path, headers, status in (("/v1/jobs", {"Origin": "http://evil.example"}, 403),
+                                  ("/v1/jobs", {"Origin": "null"}, 403),
+                                  ("/v1/jobs", {"Origin": "http://" + "x" * 1000}, 403),
+                                  ("/healthz", {"Host": "evil.example"}, 403),
+                                  ("/v1/jobs", {"Host": f"evil.example:{other.port}"}, 403),
+                                  ("/v1/jobs", {"Host": "evil.example", "Origin": "http://evil.example"}, 403),
+                                  ("/v1/jobs", {"Host": "localhost:9"}, 200), ("/v1/jobs", {"Host": "[::1]"}, 200),
+                                  ("/v1/jobs", {"Host": own, "Origin": "http://" + own}, 200)):
+        answer = other.get(path, token=None, headers=headers)
+        expect(f"{path} {headers}", answer.status, status)
+        if status == 403:
+            problem(answer, 403)
+    expect("with a token any page may ask", gw.get("/v1/jobs", headers={"Origin": "http://a.example"}).status, 200)
     expect("exit status", other.end(), 0)
 
 
