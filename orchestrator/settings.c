@@ -41,12 +41,17 @@ _Static_assert(ARRAY_LEN(entries) <= CONFIG_ENTRIES_MAX, "raise CONFIG_ENTRIES_M
 
 const struct config_table settings_table = {.entries = entries, .count = ARRAY_LEN(entries)};
 
+/* A job that asks for more than may be promised to all of them together would wait for ever. */
+static int64_t memory_ceiling(const struct settings *s) {
+    return s->memory_bytes > 0 && s->memory_bytes < s->max_memory ? s->memory_bytes : s->max_memory;
+}
+
 struct spec_policy settings_policy(const struct settings *s) {
     return (struct spec_policy){
         .default_cpus_milli = s->default_cpus_milli,
         .max_cpus_milli = s->max_cpus_milli,
-        .default_memory_bytes = s->default_memory,
-        .max_memory_bytes = s->max_memory,
+        .default_memory_bytes = s->default_memory < memory_ceiling(s) ? s->default_memory : memory_ceiling(s),
+        .max_memory_bytes = memory_ceiling(s),
         .default_pids = s->default_pids,
         .max_pids = s->max_pids,
         .default_shm_bytes = s->default_shm,

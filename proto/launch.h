@@ -5,8 +5,8 @@
  *   "a<argument>"     one per element of argv, in order; at least one
  *   "e<NAME=value>"   put into the environment; replaces what the image or the engine had set
  *   "i"               standard input is LAUNCH_INPUT_PATH (else it is empty: /dev/null)
- * and at last "." so that a torn file is seen. Everything else about the process (user, directory, the image's
- * own environment) is given to the engine and inherited by init.
+ * and at last "." so that a torn file is seen. Everything else about the process (user, directory, the
+ * image's own environment) is given to the engine and inherited by init.
  *
  * In the container, below LAUNCH_DIR: init (the program), launch, input, spool. Libc only.
  */
@@ -21,9 +21,15 @@
 #define LAUNCH_FILE_PATH LAUNCH_DIR "/launch"
 #define LAUNCH_INPUT_PATH LAUNCH_DIR "/input"
 #define LAUNCH_SPOOL_PATH LAUNCH_DIR "/spool"
-#define LAUNCH_PROBE_PATH LAUNCH_DIR "/probe" /* `init --probe` copies this file to standard output's place */
+#define LAUNCH_PROBE_PATH LAUNCH_DIR "/probe" /* `init --probe` copies this file to standard output's place  \
+                                               */
 
 enum { LAUNCH_BYTES_MAX = 4 * 1024 * 1024, LAUNCH_ENTRIES_MAX = 65536 };
+
+/* On this signal (SIGRTMAX - 1) init kills all processes of the container but itself: unlike a SIGKILL of the
+ * container, the last words are then written down and the end is told. Whoever sends it follows with SIGKILL
+ * where that does not help. */
+enum { LAUNCH_KILL_SIGNAL = 63 };
 
 /* Exit status of berth-init itself when it could not do its work (no launch file, no spool): the job never
  * ran. Else it exits as the command did: its status, or 128 + signal. */

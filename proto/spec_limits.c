@@ -17,7 +17,7 @@ enum {
     PIDS_MIN = 2,                       /* init and the command */
     PIDS_MAX = 4194304,                 /* PID_MAX_LIMIT on 64 bits */
     PAGE_BYTES = 4096,
-    NOFILE_MIN = 16,
+    NOFILE_MIN = 64,      /* init and a shell need some */
     NOFILE_MAX = 1048576, /* fs.nr_open as the kernel sets it */
     LOG_BYTES_MIN = 1024,
 };

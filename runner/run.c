@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "proto/launch.h"
 #include "runner/docker/image.h"
 #include "runner/job_parts.h"
 
@@ -96,6 +97,17 @@ static int ask_to_end(struct job *job) {
     return sent == 0 || await_end(job, &grace) == 1;
 }
 
+/* By init, which survives it and writes down how the command ended. False: it did not help. */
+static bool kill_by_init(struct job *job) {
+    char signal[16];
+    snprintf(signal, sizeof signal, "%d", LAUNCH_KILL_SIGNAL);
+    struct ctx ctx = orders_fresh(job->orders, JOB_INIT_KILL_WAIT_MS);
+    if (send_signal(job, &ctx, signal) != 1)
+        return false;
+    job->evidence.killed = true;
+    return await_end(job, &ctx) == 1;
+}
+
 static void kill_until_ended(struct job *job) {
     for (;;) {
         struct ctx ctx = orders_fresh(job->orders, JOB_KILL_WAIT_MS);
@@ -116,7 +128,7 @@ static int stop(struct job *job, enum reason cause, struct err *err) {
         return -1;
     job->evidence.stop = job->journal.stopping;
     log_info("stopping the job", LS("cause", reason_name(job->evidence.stop)));
-    if (!ask_to_end(job))
+    if (!ask_to_end(job) && !kill_by_init(job))
         kill_until_ended(job);
     return 0;
 }

@@ -122,6 +122,10 @@ int child_start(struct child *child, const struct child_launch *launch) {
     return error;
 }
 
+void child_kill_all(const struct child *child) {
+    kill(getpid() == 1 ? -1 : -child->pid, SIGKILL);
+}
+
 void child_signal(const struct child *child, int signal) {
     kill(-child->pid, signal);
 }

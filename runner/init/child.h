@@ -33,6 +33,8 @@ int child_start(struct child *child, const struct child_launch *launch);
 int child_exec_status(int error);
 
 /* Passes a signal on to the command's process group. */
+/* SIGKILL to every process of the container. Outside of one (a test), to the command's group only. */
+void child_kill_all(const struct child *child);
 void child_signal(const struct child *child, int signal);
 
 /* Buries every process that has ended and was left to init. */

@@ -103,7 +103,10 @@ static void signal_pass(const struct signalfd_siginfo *info) {
     struct spool_signal record = {.signal = (int32_t)info->ssi_signo, .sender_pid = (int32_t)info->ssi_pid};
     if (record.sender_pid == getpid())
         return; /* what init brought upon itself: SIGXFSZ for the spool */
-    child_signal(&child, record.signal);
+    if (record.signal == LAUNCH_KILL_SIGNAL)
+        child_kill_all(&child);
+    else
+        child_signal(&child, record.signal);
     writer_record(&writer, SPOOL_SIGNAL, &record, sizeof record);
 }
 

@@ -1,6 +1,8 @@
 """A run deadline is kept, politely first."""
 import time
 
+from support import wait_until
+
 
 def ended_by_deadline(berth, script):
     job = berth.script(script, deadlines={"run": "2s"}, stop={"grace": "2s"})
@@ -37,3 +39,17 @@ def test_queue_deadline(new_berth):
     assert (view["status"], view["reason"]) == ("timed_out", "queue_deadline"), view
     berth.cancel(first, force=True)
     berth.wait(first)
+
+
+def test_a_kill_ends_with_the_whole_log_and_the_true_signal(berth):
+    view = ended_by_deadline(berth, "trap '' TERM; echo deaf; (while :; do sleep 1; done) & while :; do sleep 1; done")
+    assert (view["exit_code"], view["signal"]) == (None, 9), view
+    assert view["log"]["complete"] is True, "init has lived to tell the end"
+
+
+def test_force_keeps_the_whole_log_too(berth):
+    job = berth.script("echo begun; kill -STOP $$", stop={"grace": "10m"})
+    wait_until(lambda: berth.output(job) == b"begun\n", "it runs")
+    berth.cancel(job, force=True)
+    view = berth.wait(job)
+    assert (view["status"], view["signal"], view["log"]["complete"]) == ("canceled", 9, True), view

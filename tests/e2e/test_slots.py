@@ -1,8 +1,11 @@
 """Many jobs, few slots."""
+import datetime
 import json
 import subprocess
 
-from support import wait_until
+import pytest
+
+from support import IMAGE, HttpError, wait_until
 
 
 def test_forty_jobs_on_four_slots(new_berth, tmp_path):
@@ -37,6 +40,34 @@ def test_forty_jobs_on_four_slots(new_berth, tmp_path):
     assert berth.on_engine() == []
 
 
+def submit_by_sql(berth, count=1, **spec):
+    text = json.dumps({"image": IMAGE, **spec})
+    return berth.sql(f"select berth.submit('{text}') from generate_series(1, {count})").splitlines()
+
+
+def test_more_rows_in_one_claim_than_are_begun_in_one_turn(new_berth):
+    berth = new_berth(BERTH_SLOTS="11", BERTH_DEFAULT_MEMORY="16m", BERTH_MEMORY="256m")
+    jobs = submit_by_sql(berth, 13, script="true")
+    assert [(v["status"], v["attempt"]) for v in map(berth.wait, jobs)] == [("succeeded", 1)] * 13
+    assert berth.sql("select max(n) > 4 from (select count(*) n from berth.attempts group by claimed_at::timestamp(1)) c") == "t"
+    assert berth.on_engine() == []
+
+
+def test_a_row_from_sql_keeps_its_times(new_berth):
+    berth = new_berth(BERTH_SLOTS="1")
+    gate = berth.script("sleep 3")
+    wait_until(lambda: berth.job(gate)["status"] != "queued", "the slot is taken")
+    [late] = submit_by_sql(berth, script="true", deadlines={"queue": "1s"})
+    run_at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=8)
+    [later] = submit_by_sql(berth, script="true", run_at=run_at.isoformat())
+    view = berth.wait(late)
+    assert (view["status"], view["reason"]) == ("timed_out", "queue_deadline")
+    assert berth.wait(later)["status"] == "succeeded"
+    assert berth.sql(f"select status from berth.events where job_id = '{later}' order by id").splitlines() == [
+        "queued", "preparing", "scheduled", "queued", "preparing", "running", "succeeded"]
+    assert berth.sql(f"select started_at >= run_at from berth.jobs where id = '{later}'") == "t"
+
+
 def test_memory_is_summed(new_berth):
     berth = new_berth(BERTH_SLOTS="8", BERTH_MEMORY="256m", BERTH_DEFAULT_MEMORY="128m")
     jobs = [berth.script("sleep 1") for _ in range(6)]
@@ -58,3 +89,12 @@ def test_priority_and_age(new_berth):
         assert berth.wait(job)["status"] == "succeeded"
     order = berth.sql("select job_id from berth.attempts order by claimed_at, id").splitlines()
     assert order == [gate, high, first, second, low]
+
+
+def test_what_could_never_fit_is_refused_at_once(new_berth):
+    berth = new_berth(BERTH_MEMORY="256m")
+    with pytest.raises(HttpError) as error:
+        berth.script("true", limits={"memory": "300m"})
+    assert error.value.status == 422
+    [fault] = error.value.problem["errors"]
+    assert fault["pointer"] == "/limits/memory" and "256m" in fault["detail"], fault

@@ -136,7 +136,7 @@ Test(spec, empty_is_told_from_absent) {
 Test(spec, values_that_are_just_right) {
     static const char *const docs[] = {
         "{\"image\":\"a\",\"limits\":{\"memory\":6291456,\"pids\":2,\"cpus\":0.01,\"shm\":\"4k\",\"nofile\":"
-        "16,\"log\":\"1k\"}}",
+        "64,\"log\":\"1k\"}}",
         "{\"image\":\"a\",\"limits\":{\"memory\":1e9,\"pids\":256.0,\"tmpfs\":{\"/devices\":\"1m\",\"/"
         "proc2\":\"1m\"}}}",
         "{\"image\":\"a\",\"stop\":{\"signal\":64,\"grace\":0}}",
