@@ -11,7 +11,8 @@
 #include "base/mem.h"
 #include "orchestrator/supervisor/supervisor_private.h"
 
-enum { MESSAGE_MAX = 1024 };
+/* Each attempt waits for the disk: a claim in one go would hold up the heartbeat on a slow one. */
+enum { MESSAGE_MAX = 1024, ADMIT_TURN_MAX = 4 /* attempts made in one turn of the loop */ };
 
 static void on_given_back(void *arg, const PGresult *result, const struct err *err) {
     struct supervisor *s = arg;
@@ -251,13 +252,86 @@ static void admit(struct supervisor *s, const struct claim_job *job) {
         make_and_start(c, child);
 }
 
+static bool may_begin(const struct supervisor *s) {
+    return s->phase == PHASE_RUNNING || s->phase == PHASE_STARTING;
+}
+
+static void admit_row(struct supervisor *s, const PGresult *rows, int row) {
+    struct claim_job job = claim_row(rows, row);
+    if (may_begin(s))
+        admit(s, &job);
+    else /* a stop came between the claim and this row's turn: others may have it */
+        release(s, &job, NULL);
+}
+
+/* --- a few at a time --- */
+
+/* Counts as one of dispatch.changing, so that nothing is claimed or looked at before the last row's turn;
+ * so there are at most as many as there were fetches, CLAIM_BATCH_MAX. */
+struct backlog {
+    struct backlog *next;
+    PGresult *rows;
+    int at;
+};
+
+static void backlog_free(struct backlog *b) {
+    PQclear(b->rows);
+    free(b);
+}
+
+static int on_turn(sd_event_source *source, void *arg) {
+    struct supervisor *s = arg;
+    struct dispatch *d = &s->dispatch;
+    for (int made = 0; d->backlog && (made < ADMIT_TURN_MAX || !may_begin(s)); made++) {
+        struct backlog *b = d->backlog;
+        admit_row(s, b->rows, b->at++);
+        if (b->at < PQntuples(b->rows))
+            continue;
+        d->backlog = b->next;
+        backlog_free(b);
+        d->changing--;
+    }
+    if (d->backlog)
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+    dispatch_kick(s);
+    return 0;
+}
+
+static int wake_turn(struct supervisor *s) {
+    struct dispatch *d = &s->dispatch;
+    return d->backlog_turn ? sd_event_source_set_enabled(d->backlog_turn, SD_EVENT_ONESHOT)
+                           : sd_event_add_defer(s->loop, &d->backlog_turn, on_turn, s);
+}
+
+static void put_off(struct supervisor *s, const PGresult *rows, int at) {
+    struct dispatch *d = &s->dispatch;
+    PGresult *copy = PQcopyResult(rows, PG_COPYRES_ATTRS | PG_COPYRES_TUPLES);
+    if (!copy || wake_turn(s) < 0) {
+        PQclear(copy);
+        d->owned_wanted = true; /* they are met again as ours without a directory */
+        return;
+    }
+    struct backlog *b = mem_alloc(sizeof *b);
+    *b = (struct backlog){.next = d->backlog, .rows = copy, .at = at};
+    d->backlog = b;
+    d->changing++;
+}
+
 void admit_rows(struct supervisor *s, const PGresult *rows) {
-    for (int i = 0; i < PQntuples(rows); i++) {
-        struct claim_job job = claim_row(rows, i);
-        /* A stop came between the claim and its answer: others may have it. */
-        if (s->phase != PHASE_RUNNING && s->phase != PHASE_STARTING)
-            release(s, &job, NULL);
-        else
-            admit(s, &job);
+    int count = PQntuples(rows), now = s->dispatch.backlog ? 0 : count;
+    if (now > ADMIT_TURN_MAX)
+        now = ADMIT_TURN_MAX;
+    for (int i = 0; i < now; i++)
+        admit_row(s, rows, i);
+    if (now < count)
+        put_off(s, rows, now);
+}
+
+void admit_end(struct supervisor *s) {
+    struct dispatch *d = &s->dispatch;
+    d->backlog_turn = sd_event_source_disable_unref(d->backlog_turn);
+    for (struct backlog *b; (b = d->backlog);) {
+        d->backlog = b->next;
+        backlog_free(b);
     }
 }

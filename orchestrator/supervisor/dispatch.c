@@ -269,6 +269,7 @@ void dispatch_end(struct supervisor *s) {
     struct dispatch *d = &s->dispatch;
     d->poll_timer = sd_event_source_disable_unref(d->poll_timer);
     d->retry_timer = sd_event_source_disable_unref(d->retry_timer);
+    admit_end(s);
     adopt_list_free(d->listing);
     d->listing = NULL;
 }

@@ -41,6 +41,8 @@ struct dispatch {
     int64_t directory_retry_ms;  /* claims pause for so long: a directory could not be made; 0: they do not */
     int64_t directory_pause_ms;  /* the last such pause; 0: a directory was made since */
     char **listing;              /* attempt directories before the look at what is ours; NULL-terminated */
+    struct backlog *backlog;     /* claimed rows whose turn has not come (admit.c); NULL: none */
+    sd_event_source *backlog_turn;
 };
 
 struct supervisor {
@@ -95,7 +97,8 @@ void dispatch_directory_failed(struct supervisor *s); /* claims pause */
 void dispatch_end(struct supervisor *s);
 
 /* admit.c */
-void admit_rows(struct supervisor *s, const PGresult *rows);
+void admit_rows(struct supervisor *s, const PGresult *rows); /* a few now, the others in later turns */
+void admit_end(struct supervisor *s);
 
 /* adopt.c */
 void adopt_all(struct supervisor *s);
