@@ -87,7 +87,8 @@ static const char cancel_sql[] =
     "  status = case when status in ('queued', 'scheduled', 'retrying') then 'canceled' else 'canceling' end,"
     "  reason = coalesce(cancel_reason, 'requested'), cancel_reason = coalesce(cancel_reason, 'requested'),"
     "  cancel = greatest(cancel, $3::smallint)"
-    " where tenant = $1 and id = $2::uuid and status in (select name from berth.statuses where not terminal)"
+    " where tenant = $1 and id = $2::uuid and status = any (array(select name from berth.statuses where not "
+    "terminal))"
     " returning *)"
     " select " JOB_COLUMNS_TABLE(
         X) "case when octet_length(j.spec) <= $4::integer then j.spec end"
@@ -97,7 +98,7 @@ static const char cancel_sql[] =
 /* All parts see the same snapshot, so the attempts are still there to tell which chunks go. */
 static const char delete_sql[] =
     "with gone as (delete from berth.jobs where tenant = $1 and id = $2::uuid"
-    "  and status in (select name from berth.statuses where terminal) returning id),"
+    "  and status = any (array(select name from berth.statuses where terminal)) returning id),"
     " log as (delete from berth.log_chunks where attempt_id in"
     "  (select a.id from berth.attempts a join gone on gone.id = a.job_id)),"
     " past as (delete from berth.events where job_id in (select id from gone))"

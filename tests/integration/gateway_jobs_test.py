@@ -234,6 +234,24 @@ def test_cancel(pg, gw):
     expect("retrying", gw.post(f"/v1/jobs/{job}/cancel").json["status"], "canceled")
 
 
+def test_cancel_meets_another_step(pg, gw):
+    """The row goes from preparing to running while the cancel waits for it: it is canceled all the same."""
+    job = submit(pg)
+    Log(pg, job).status("preparing")
+    other = subprocess.Popen([os.path.join(pg.bin, "psql"), pg.url, "-qAt"], stdin=subprocess.PIPE, text=True)
+    other.stdin.write(f"begin; update berth.jobs set status = 'running' where id = '{job}';\n")
+    other.stdin.flush()
+    until("the row is locked", lambda: pg.sql(
+        "select count(*) from pg_stat_activity where state = 'idle in transaction'") == "1")
+    answers = []
+    cancel = threading.Thread(target=lambda: answers.append(gw.post(f"/v1/jobs/{job}/cancel")))
+    cancel.start()
+    until("the cancel waits", lambda: pg.sql("select count(*) from pg_stat_activity where wait_event_type = 'Lock'") == "1")
+    other.communicate("commit;\n")
+    cancel.join(20)
+    expect("canceled", (answers[0].status, answers[0].json["status"]), (202, "canceling"))
+
+
 def test_delete(pg, gw):
     job = submit(pg)
     log = Log(pg, job).add(b"bye\n").end()
