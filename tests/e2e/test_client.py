@@ -47,6 +47,26 @@ def test_detached_ps_inspect_cancel(berth):
     assert job in berth.client("ps", "-a", "-o", "name").stdout.decode()
 
 
+def test_forms_of_output_and_a_job_that_waits(new_berth):
+    berth = new_berth(BERTH_SLOTS="1")
+    first = berth.script("sleep 600")
+    wait_until(lambda: berth.job(first)["status"] == "running", "the slot is taken")
+    done = berth.client("submit", "-o", "json", "-f", "-", input=json.dumps({"image": IMAGE, "script": "echo never"}).encode())
+    waiting = json.loads(done.stdout)["id"]
+    logs = berth.client("logs", waiting)
+    assert (logs.returncode, logs.stdout, logs.stderr) == (0, b"", b"")
+    assert set(berth.client("ps", "-a", "-o", "name").stdout.decode().split()) == {first, waiting}
+    assert {job["id"] for job in json.loads(berth.client("ps", "-o", "json").stdout)} == {first, waiting}
+    both = berth.client("inspect", first, waiting)
+    views, text = [], both.stdout.decode().strip()
+    while text:
+        view, end = json.JSONDecoder().raw_decode(text)
+        views.append(view["id"])
+        text = text[end:].strip()
+    assert views == [first, waiting]
+    assert berth.client("cancel", "--force", waiting, first).returncode == 0
+
+
 def test_a_unique_prefix_names_a_job(berth):
     job = berth.run("echo by prefix")["id"]
     assert berth.client("logs", job[:-2]).stdout == b"by prefix\n"
