@@ -35,7 +35,7 @@ create table berth.orchestrators (
 create table berth.jobs (
     id                uuid primary key,
     tenant            text not null default 'default',
-    name              text,
+    name              text check (name !~ '[[:cntrl:]]'), -- it is shown on terminals
     status            text not null default 'queued', -- no foreign key: check_step() looks, and takes no row lock
     reason            text,
     message           text,
@@ -47,7 +47,7 @@ create table berth.jobs (
     memory_bytes      bigint, -- null: not known before the spec is checked (a row from SQL)
     spec              text not null,
     labels            jsonb not null default '{}',
-    attempt           integer not null default 0,
+    attempt           integer not null default 0 check (attempt between 0 and 1000), -- ATTEMPT_NUMBER_MAX
     orchestrator      text,
     cancel            smallint not null default 0, -- 1: asked for, 2: by force
     cancel_reason     text,
