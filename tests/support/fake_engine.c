@@ -64,10 +64,10 @@ static bool answer_whole(int fd, const char *status, const char *body) {
  */
 static void flood(int fd, const char *words) {
     static char block[FLOOD_BYTES];
-    size_t len = strlen(words), used = 0;
-    for (; used + len <= sizeof block; used += len)
-        memcpy(block + used, words, len);
-    while (say(fd, block, used))
+    size_t len = strlen(words), whole = sizeof block / len * len;
+    for (size_t i = 0; i < whole; i++)
+        block[i] = words[i % len];
+    while (say(fd, block, whole))
         ;
 }
 
