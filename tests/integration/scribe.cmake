@@ -1,1 +1,3 @@
-berth_test(NAME test_scribe LABEL integration SOURCES test_scribe.c scribe_world.c USES berth_scribe test_support_pg_all TIMEOUT 300)
+foreach(name scribe scribe_alone)
+    berth_test(NAME test_${name} LABEL integration SOURCES test_${name}.c scribe_world.c USES berth_scribe test_support_pg_all TIMEOUT 300)
+endforeach()

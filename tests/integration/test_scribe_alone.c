@@ -1,0 +1,74 @@
+/* Attempts that the scribe leaves alone: of another database, or with a row that cannot be read. */
+#include <fcntl.h>
+#include <stdbool.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "tests/integration/scribe_world.h"
+
+static void make_database_anew(void) {
+    run_sql("update berth.cluster set id = gen_random_uuid()", NULL);
+    run_sql("delete from berth.jobs", NULL);
+}
+
+static bool has_file(const struct job *job, const char *file) {
+    AUTO_FREE char *path = mem_printf("%s/%s", job->name, file);
+    return faccessat(attempts_fd, path, F_OK, 0) == 0;
+}
+
+Test(scribe_alone, attempts_of_another_database_are_left_alone) {
+    setup("foreign");
+    struct job *foreign = new_job(LIMIT_BYTES);
+    start(foreign);
+    says(foreign, "stored nowhere yet");
+    make_database_anew();
+    snprintf(cluster, ATTEMPT_ID_MAX, "%.36s", ask(CLUSTER_SQL, "1"));
+    struct job *ours = new_job(LIMIT_BYTES);
+    start(ours);
+    says(ours, "ours");
+    end(ours);
+    start_scribe();
+    until_gone(ours->name);
+    EXPECT_ANSWER(ours, STATUS_SQL, "succeeded");
+    cr_expect(has_file(foreign, ATTEMPT_SPEC));
+    cr_expect(has_file(foreign, ATTEMPT_SPOOL));
+    free_job(foreign);
+    free_job(ours);
+    teardown();
+}
+
+Test(scribe_alone, a_database_made_anew_while_the_parent_lives_is_not_believed) {
+    setup("anew");
+    struct job *job = new_job(LIMIT_BYTES);
+    start(job);
+    make_database_anew();
+    start_scribe();
+    until(
+        "select count(*) > 0 from pg_stat_activity where application_name = 'berth:test:scribe' and state = "
+        "'idle' and query = $1",
+        "select id from berth.cluster", "t");
+    cr_expect_eq(reap(), 0);
+    scribe = 0;
+    cr_expect(has_file(job, ATTEMPT_SPOOL));
+    free_job(job);
+    teardown();
+}
+
+Test(scribe_alone, a_row_that_cannot_be_read_holds_up_no_others) {
+    setup("badrow");
+    struct job *bad = new_job(LIMIT_BYTES), *good = new_job(LIMIT_BYTES);
+    run_sql("update berth.attempts set log_sha_state = decode(repeat('00', 200), 'hex') where job_id = $1",
+            bad->attempt->job);
+    start(bad);
+    start(good);
+    end(bad);
+    end(good);
+    start_scribe();
+    until_status(good, "succeeded");
+    until_gone(good->name);
+    cr_expect(has_file(bad, ATTEMPT_SPOOL));
+    EXPECT_ANSWER(bad, STATUS_SQL, "preparing");
+    free_job(bad);
+    free_job(good);
+    teardown();
+}
