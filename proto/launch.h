@@ -21,8 +21,9 @@
 #define LAUNCH_FILE_PATH LAUNCH_DIR "/launch"
 #define LAUNCH_INPUT_PATH LAUNCH_DIR "/input"
 #define LAUNCH_SPOOL_PATH LAUNCH_DIR "/spool"
-#define LAUNCH_PROBE_PATH LAUNCH_DIR "/probe" /* `init --probe` copies this file to standard output's place  \
-                                               */
+#define LAUNCH_PROBE_PATH                                                                                    \
+    LAUNCH_DIR "/probe" /* `init --probe` copies this file to standard output's place                        \
+                         */
 
 enum { LAUNCH_BYTES_MAX = 4 * 1024 * 1024, LAUNCH_ENTRIES_MAX = 65536 };
 

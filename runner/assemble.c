@@ -202,8 +202,13 @@ static int send_create(struct job *job, const struct ctx *ctx, const char *netwo
         .mount_count = parts.mount_count,
         .network_mode = network,
     };
+    if (ctx_check(ctx, "create the container", err) < 0)
+        return -1;
+    /* Not broken off by a cancel: the engine would make the container all the same, after it was looked for.
+     */
+    struct ctx whole = orders_fresh(job->orders, JOB_CALL_MAX_MS);
     job->create_sent = true;
-    return container_create(job->engine, ctx, &container, ret_id, err);
+    return container_create(job->engine, &whole, &container, ret_id, err);
 }
 
 /* The name is taken: by our own container, made by a runner that did not live to write it down, or by

@@ -138,14 +138,14 @@ static int run_attempt(const struct parent *parent, const char *name, struct err
     return 0;
 }
 
+/* The end of the parent is not listened to: what was made is removed within the moment that the parent waits.
+ */
 static int run_probe(const struct parent *parent, struct err *err) {
-    struct orders orders;
     char detail[PROBE_DETAIL_MAX] = "";
     struct control answer = {.type = CONTROL_PROBED, .detail = detail};
     AUTO_FREE char *init_path = NULL;
     AUTO_ENGINE struct engine *engine = NULL;
-    orders_init_child(&orders, CHILD_FD);
-    struct ctx ctx = ctx_child(&orders.live);
+    struct ctx ctx = ctx_root(NULL);
     ctx_deadline_in(&ctx, PROBE_MAX_MS);
     if (control_send(CHILD_FD, &(struct control){.type = CONTROL_READY}, err) < 0)
         return -1;

@@ -238,7 +238,7 @@ void claim_release(struct claim *c, const struct claim_job *job, const struct cl
                                                       "null") ","
                                                               "   orchestrator = null, attempt = j.attempt - "
                                                               "1," FACTS_ " from a where j.id = $1::uuid and "
-                                                                          "a.job_id = j.id"
+                                                              "a.job_id = j.id"
                                                               " returning case when j.finished_at is not null"
                                                               "   then pg_notify('" SHIP_CHANNEL
                                                               "', j.id::text)::text end");

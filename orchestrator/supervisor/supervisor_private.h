@@ -13,9 +13,9 @@
 #include "proto/status.h"
 
 enum {
-    QUIT_WAIT_MS = 60000,     /* for canceled jobs to be cleaned up and recorded */
-    LEAVE_WAIT_MS = 3000,     /* for children to end by themselves once their socket is closed */
-    POOL_CONNECTIONS = 2,     /* and one that listens */
+    QUIT_WAIT_MS = 60000, /* for canceled jobs to be cleaned up and recorded */
+    LEAVE_WAIT_MS = 3000, /* for children to end by themselves once their socket is closed */
+    POOL_CONNECTIONS = 2, /* and one that listens */
     POOL_QUEUE_TIMEOUT_MS = 5000,
     HEARTBEATS_PER_LEASE = 3,
     DIRECTORY_RETRY_MIN_MS = 1000, /* an attempt's directory cannot be made: the disk is full */

@@ -8,9 +8,9 @@
  * streams, burns no time, waits for TERM init_job signals N                      prints the number of each of
  * N signals it gets, in its handler's order
  */
-#include <poll.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>

@@ -47,7 +47,8 @@ Test(judge, the_shared_network_stays) {
 
 Test(judge, only_an_old_probe_goes) {
     cr_assert_null(judge(NULL, (struct judge_thing){.role = "probe", .age_s = JUDGE_PROBE_AGE_MAX_S}));
-    cr_assert_not_null(judge(NULL, (struct judge_thing){.role = "probe", .age_s = JUDGE_PROBE_AGE_MAX_S + 1}));
+    cr_assert_not_null(
+        judge(NULL, (struct judge_thing){.role = "probe", .age_s = JUDGE_PROBE_AGE_MAX_S + 1}));
     /* A clock that was set back makes nothing old. */
     cr_assert_null(judge(NULL, (struct judge_thing){.role = "probe", .age_s = -5}));
 }
