@@ -238,7 +238,7 @@ int http_begin(struct gateway *gateway, struct lws *wsi, const char *path, size_
         http_problem(request, 400, "Idempotency-Key is longer than %d bytes", HTTP_KEY_MAX);
         return 0;
     }
-    if (request->body_expected > (int64_t)request->route->body_max && request->route->body_max > 0) {
+    if (request->body_expected > HTTP_DISCARD_MAX && request->route->body_max > 0) {
         http_problem(request, 413, "the body is larger than %zu bytes", request->route->body_max);
         return 0;
     }
@@ -258,13 +258,17 @@ int http_begin(struct gateway *gateway, struct lws *wsi, const char *path, size_
 int http_body(struct request *request, const void *bytes, size_t len) {
     if (request->status || request->dispatched || len == 0)
         return 0; /* answered already, or a body nobody asked for */
-    if (buf_add(&request->body, bytes, len) < 0)
-        http_problem(request, 413, "the body is larger than %zu bytes", request->route->body_max);
+    request->too_long = request->too_long || request->body.len + len > request->route->body_max ||
+                        buf_add(&request->body, bytes, len) < 0;
     return 0;
 }
 
 void http_body_done(struct request *request) {
-    if (!request->status && !request->dispatched)
+    if (request->status || request->dispatched)
+        return;
+    if (request->too_long)
+        http_problem(request, 413, "the body is larger than %zu bytes", request->route->body_max);
+    else
         dispatch(request);
 }
 
@@ -285,25 +289,11 @@ void http_free(struct request *request) {
     free(request);
 }
 
-static const char *method_word(const struct request *request) {
-    static const struct {
-        enum route_method method;
-        const char *word;
-    } words[] = {
-        {ROUTE_GET, "GET"},     {ROUTE_POST, "POST"},     {ROUTE_PUT, "PUT"},
-        {ROUTE_PATCH, "PATCH"}, {ROUTE_DELETE, "DELETE"}, {ROUTE_OPTIONS, "OPTIONS"},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(words); i++)
-        if (words[i].method == request->method)
-            return request->head ? "HEAD" : words[i].word;
-    return "?";
-}
-
 static void log_request(const struct request *request) {
     bool quiet = request->route && request->route->quiet && request->status < 400;
     log_write(quiet ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "request",
-              LOG_FIELDS_(LS("method", method_word(request)), LS("path", request->path),
-                          LI("status", request->status),
+              LOG_FIELDS_(LS("method", (request->head ? "HEAD" : route_method_word(request->method))),
+                          LS("path", request->path), LI("status", request->status),
                           LI("ms", (clock_boot_ns() - request->begun_ns) / NS_PER_MS),
                           LS("request", request->request_id)));
 }

@@ -49,6 +49,7 @@ struct request {
     int64_t body_expected;      /* bytes; -1: no Content-Length */
     bool dispatched;
     struct buf body;
+    bool too_long; /* the body; told when all of it has come */
     /* What a handler keeps while it waits. */
     int64_t ticket; /* of its statement; 0: none */
     sd_event_source *timer;

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "orchestrator/gateway/routes.h"
 
 static bool matches(const char *pattern, const char *path, char ret_id[ID_TEXT_MAX]) {
@@ -47,4 +48,18 @@ const char *route_allow_text(unsigned allow, char out[64]) {
         if (allow & (unsigned)names[i].method)
             used += (size_t)snprintf(out + used, 64 - used, "%s%s", used ? ", " : "", names[i].words);
     return out;
+}
+
+const char *route_method_word(enum route_method method) {
+    static const struct {
+        enum route_method method;
+        const char *word;
+    } words[] = {
+        {ROUTE_GET, "GET"},     {ROUTE_POST, "POST"},     {ROUTE_PUT, "PUT"},
+        {ROUTE_PATCH, "PATCH"}, {ROUTE_DELETE, "DELETE"}, {ROUTE_OPTIONS, "OPTIONS"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (words[i].method == method)
+            return words[i].word;
+    return "?";
 }

@@ -37,5 +37,6 @@ const struct route *route_find(const struct route *table, enum route_method meth
                                char ret_id[ID_TEXT_MAX], unsigned *ret_allow);
 /* "GET, HEAD, POST" for the Allow header. */
 const char *route_allow_text(unsigned allow, char out[64]);
+const char *route_method_word(enum route_method method); /* "GET" */
 
 #endif
