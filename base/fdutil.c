@@ -120,6 +120,14 @@ int dir_make(const char *path, mode_t mode, struct err *err) {
                                : err_set(err, ERR_SYS, ENOTDIR, "%s is there already and no directory", path);
 }
 
+DIR *dir_open(int dirfd) {
+    AUTO_FD int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (dir)
+        (void)STEAL_FD(fd);
+    return dir;
+}
+
 static int remove_tree(int dirfd, const char *name, int depth, struct err *err);
 
 static int remove_children(int fd, int depth, struct err *err) {

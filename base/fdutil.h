@@ -24,6 +24,8 @@ int file_read(int dirfd, const char *name, size_t max, struct buf *out, struct e
  * success it outlives a power failure; on failure the old file is as it was. */
 int file_write_atomic(int dirfd, const char *name, const void *bytes, size_t len, mode_t mode,
                       struct err *err);
+/* The entries of an open directory; dirfd stays the caller's. NULL: errno. */
+DIR *dir_open(int dirfd);
 /* mkdir -p; every directory that has to be made gets this mode. */
 int dir_make(const char *path, mode_t mode, struct err *err);
 /* rm -r of one entry below dirfd; does not follow symbolic links; absent is success. ERR_LIMIT when

@@ -192,8 +192,7 @@ int feed_remove(struct feed *feed, int attempts_fd, struct err *err) {
 }
 
 void feed_sweep(int attempts_fd) {
-    int fd = openat(attempts_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    AUTO_DIR DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    AUTO_DIR DIR *dir = dir_open(attempts_fd);
     if (!dir)
         return;
     for (const struct dirent *e; (e = readdir(dir));)

@@ -110,8 +110,7 @@ static bool is_known(const struct scribe *s, const char *name) {
 }
 
 static void scan(struct scribe *s) {
-    int fd = openat(s->attempts_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    AUTO_DIR DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    AUTO_DIR DIR *dir = dir_open(s->attempts_fd);
     if (!dir) {
         log_error("attempts cannot be listed", LS("dir", s->attempts_path), LI("errno", errno));
         return;

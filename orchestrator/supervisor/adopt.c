@@ -14,14 +14,11 @@
 enum { LIST_MAX = 65536 };
 
 static DIR *open_attempts(const struct supervisor *s) {
-    int fd = openat(s->state.attempts_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    DIR *dir = dir_open(s->state.attempts_fd);
     if (!dir) {
         struct err err = {0};
         err_sys(&err, "read the attempts in %s", s->settings.state_dir);
         log_error("attempt directories cannot be read", LERR(&err));
-        if (fd >= 0)
-            close(fd);
     }
     return dir;
 }

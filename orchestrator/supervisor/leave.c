@@ -12,6 +12,7 @@
 #include <sys/inotify.h>
 #include <sys/signalfd.h>
 
+#include "base/fdutil.h"
 #include "base/log.h"
 #include "orchestrator/supervisor/supervisor.h"
 #include "orchestrator/supervisor/supervisor_private.h"
@@ -46,8 +47,7 @@ void leave_now(struct supervisor *s, int exit_status) {
 static bool all_recorded(const struct supervisor *s) {
     if (!s->pool || !db_pool_is_up(s->pool))
         return true;
-    int fd = openat(s->state.attempts_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    AUTO_DIR DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    AUTO_DIR DIR *dir = dir_open(s->state.attempts_fd);
     if (!dir)
         return true;
     char job[ATTEMPT_ID_MAX];

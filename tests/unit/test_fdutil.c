@@ -210,3 +210,28 @@ Test(fdutil, nonblocking) {
     cr_assert_eq(fd_set_nonblock(-1, &err), -1);
     cr_assert_eq(err.code, EBADF);
 }
+
+static int open_descriptors(void) {
+    AUTO_DIR DIR *dir = opendir("/proc/self/fd");
+    int count = 0;
+    while (dir && readdir(dir))
+        count++;
+    return count;
+}
+
+/* The caller's descriptor stays open and where it was, and none is left over, also on failure. */
+Test(fdutil, entries_of_an_open_directory) {
+    cr_assert_eq(mkdirat(at, "one", 0700), 0);
+    int before = open_descriptors();
+    for (int turn = 0; turn < 2; turn++) {
+        AUTO_DIR DIR *dir = dir_open(at);
+        cr_assert_not_null(dir);
+        bool seen = false;
+        for (const struct dirent *e; (e = readdir(dir));)
+            seen |= strcmp(e->d_name, "one") == 0;
+        cr_assert(seen, "turn %d", turn);
+    }
+    cr_assert(exists("one"));
+    cr_assert_null(dir_open(-1));
+    cr_assert_eq(open_descriptors(), before);
+}
