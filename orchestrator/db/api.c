@@ -147,45 +147,37 @@ int64_t api_hint_work(struct db_pool *pool, const char *payload, db_done *done, 
     return DB_ASYNC(pool, "select pg_notify('berth_work', $1)", done, arg, err, DB_TEXT(payload));
 }
 
-static const char *text_or_null(const PGresult *r, int row, int col) {
-    return db_is_null(r, row, col) ? NULL : db_get_text(r, row, col);
-}
-
-static int64_t int_or_none(const PGresult *r, int row, int col) {
-    return db_is_null(r, row, col) ? API_NONE : db_get_int(r, row, col);
-}
-
 void api_read_job(const PGresult *r, int row, struct api_job *ret) {
     *ret = (struct api_job){
-        .id = text_or_null(r, row, JOB_ID),
-        .name = text_or_null(r, row, JOB_NAME),
-        .tenant = text_or_null(r, row, JOB_TENANT),
-        .status = text_or_null(r, row, JOB_STATUS),
-        .reason = text_or_null(r, row, JOB_REASON),
-        .message = text_or_null(r, row, JOB_MESSAGE),
-        .orchestrator = text_or_null(r, row, JOB_ORCHESTRATOR),
-        .image_digest = text_or_null(r, row, JOB_IMAGE_DIGEST),
-        .sha256 = text_or_null(r, row, JOB_SHA256),
-        .usage = text_or_null(r, row, JOB_USAGE),
-        .spec = text_or_null(r, row, JOB_SPEC),
-        .labels = text_or_null(r, row, JOB_LABELS),
-        .retry_of = text_or_null(r, row, JOB_RETRY_OF),
-        .exit_code = int_or_none(r, row, JOB_EXIT_CODE),
-        .signal = int_or_none(r, row, JOB_SIGNAL),
+        .id = db_get_text_or_null(r, row, JOB_ID),
+        .name = db_get_text_or_null(r, row, JOB_NAME),
+        .tenant = db_get_text_or_null(r, row, JOB_TENANT),
+        .status = db_get_text_or_null(r, row, JOB_STATUS),
+        .reason = db_get_text_or_null(r, row, JOB_REASON),
+        .message = db_get_text_or_null(r, row, JOB_MESSAGE),
+        .orchestrator = db_get_text_or_null(r, row, JOB_ORCHESTRATOR),
+        .image_digest = db_get_text_or_null(r, row, JOB_IMAGE_DIGEST),
+        .sha256 = db_get_text_or_null(r, row, JOB_SHA256),
+        .usage = db_get_text_or_null(r, row, JOB_USAGE),
+        .spec = db_get_text_or_null(r, row, JOB_SPEC),
+        .labels = db_get_text_or_null(r, row, JOB_LABELS),
+        .retry_of = db_get_text_or_null(r, row, JOB_RETRY_OF),
+        .exit_code = db_get_int_or(r, row, JOB_EXIT_CODE, API_NONE),
+        .signal = db_get_int_or(r, row, JOB_SIGNAL, API_NONE),
         .attempt = db_get_int(r, row, JOB_ATTEMPT),
-        .created_us = int_or_none(r, row, JOB_CREATED),
-        .started_us = int_or_none(r, row, JOB_STARTED),
-        .finished_us = int_or_none(r, row, JOB_FINISHED),
-        .deadline_us = int_or_none(r, row, JOB_DEADLINE),
-        .claimed_us = int_or_none(r, row, JOB_CLAIMED),
-        .pulled_us = int_or_none(r, row, JOB_PULLED),
-        .container_us = int_or_none(r, row, JOB_CONTAINER),
-        .attempt_started_us = int_or_none(r, row, JOB_ATTEMPT_STARTED),
-        .exited_us = int_or_none(r, row, JOB_EXITED),
-        .cleaned_us = int_or_none(r, row, JOB_CLEANED),
+        .created_us = db_get_int_or(r, row, JOB_CREATED, API_NONE),
+        .started_us = db_get_int_or(r, row, JOB_STARTED, API_NONE),
+        .finished_us = db_get_int_or(r, row, JOB_FINISHED, API_NONE),
+        .deadline_us = db_get_int_or(r, row, JOB_DEADLINE, API_NONE),
+        .claimed_us = db_get_int_or(r, row, JOB_CLAIMED, API_NONE),
+        .pulled_us = db_get_int_or(r, row, JOB_PULLED, API_NONE),
+        .container_us = db_get_int_or(r, row, JOB_CONTAINER, API_NONE),
+        .attempt_started_us = db_get_int_or(r, row, JOB_ATTEMPT_STARTED, API_NONE),
+        .exited_us = db_get_int_or(r, row, JOB_EXITED, API_NONE),
+        .cleaned_us = db_get_int_or(r, row, JOB_CLEANED, API_NONE),
         .log_bytes = db_get_int(r, row, JOB_LOG_BYTES),
         .stored_bytes = db_get_int(r, row, JOB_STORED_BYTES),
-        .log_limit = int_or_none(r, row, JOB_LOG_LIMIT),
+        .log_limit = db_get_int_or(r, row, JOB_LOG_LIMIT, API_NONE),
         .log_complete = db_get_bool(r, row, JOB_LOG_COMPLETE),
     };
 }
@@ -206,7 +198,7 @@ void api_read_health(const PGresult *result, struct api_health *ret) {
     *ret = (struct api_health){
         .schema_version = db_get_int(result, 0, 0),
         .orchestrators = db_get_int(result, 0, 1),
-        .heartbeat_age_ms = int_or_none(result, 0, 2),
+        .heartbeat_age_ms = db_get_int_or(result, 0, 2, API_NONE),
         .orchestrator_alive = db_get_bool(result, 0, 3),
     };
 }

@@ -86,30 +86,22 @@ int64_t api_log_chunks(struct db_pool *pool, int64_t attempt_id, const char *cre
                     DB_INT(API_CHUNKS_ROWS_MAX));
 }
 
-static const char *text_or_null(const PGresult *r, int row, int col) {
-    return db_is_null(r, row, col) ? NULL : db_get_text(r, row, col);
-}
-
-static int64_t int_or_none(const PGresult *r, int row, int col) {
-    return db_is_null(r, row, col) ? API_NONE : db_get_int(r, row, col);
-}
-
 void api_read_head(const PGresult *r, int row, struct api_head *ret) {
     *ret = (struct api_head){
         .job = db_get_text(r, row, HEAD_JOB),
         .number = db_get_int(r, row, HEAD_NUMBER),
         .status = db_get_text(r, row, HEAD_STATUS),
-        .reason = text_or_null(r, row, HEAD_REASON),
+        .reason = db_get_text_or_null(r, row, HEAD_REASON),
         .attempt = db_get_int(r, row, HEAD_ATTEMPT),
-        .exit_code = int_or_none(r, row, HEAD_EXIT_CODE),
-        .status_us = int_or_none(r, row, HEAD_STATUS_US),
+        .exit_code = db_get_int_or(r, row, HEAD_EXIT_CODE, API_NONE),
+        .status_us = db_get_int_or(r, row, HEAD_STATUS_US, API_NONE),
         .attempt_id = db_get_int(r, row, HEAD_ATTEMPT_ID),
         .log_bytes = db_get_int(r, row, HEAD_LOG_BYTES),
         .stored_bytes = db_get_int(r, row, HEAD_STORED_BYTES),
-        .attempt_status = text_or_null(r, row, HEAD_ATTEMPT_STATUS),
-        .attempt_sha256 = text_or_null(r, row, HEAD_ATTEMPT_SHA256),
-        .attempt_exit_code = int_or_none(r, row, HEAD_ATTEMPT_EXIT_CODE),
-        .created_on = text_or_null(r, row, HEAD_CREATED_ON),
+        .attempt_status = db_get_text_or_null(r, row, HEAD_ATTEMPT_STATUS),
+        .attempt_sha256 = db_get_text_or_null(r, row, HEAD_ATTEMPT_SHA256),
+        .attempt_exit_code = db_get_int_or(r, row, HEAD_ATTEMPT_EXIT_CODE, API_NONE),
+        .created_on = db_get_text_or_null(r, row, HEAD_CREATED_ON),
     };
 }
 

@@ -72,6 +72,8 @@ void db_rollback(struct db *db,
 bool db_is_null(const PGresult *r, int row, int col);
 const char *db_get_text(const PGresult *r, int row, int col); /* "" for null */
 int64_t db_get_int(const PGresult *r, int row, int col);      /* 0 for null */
+const char *db_get_text_or_null(const PGresult *r, int row, int col);
+int64_t db_get_int_or(const PGresult *r, int row, int col, int64_t null_is);
 bool db_get_bool(const PGresult *r, int row, int col);
 /* Decodes bytea in hex form; *ret is owned by the caller. */
 int db_get_bytes(const PGresult *r, int row, int col, unsigned char **ret, size_t *ret_len, struct err *err);

@@ -40,6 +40,14 @@ int64_t db_get_int(const PGresult *r, int row, int col) {
     return strtoll(PQgetvalue(r, row, col), NULL, 10);
 }
 
+const char *db_get_text_or_null(const PGresult *r, int row, int col) {
+    return db_is_null(r, row, col) ? NULL : db_get_text(r, row, col);
+}
+
+int64_t db_get_int_or(const PGresult *r, int row, int col, int64_t null_is) {
+    return db_is_null(r, row, col) ? null_is : db_get_int(r, row, col);
+}
+
 bool db_get_bool(const PGresult *r, int row, int col) {
     return PQgetvalue(r, row, col)[0] == 't';
 }
