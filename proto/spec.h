@@ -132,6 +132,8 @@ int spec_parse_text(const char *text, size_t len, const struct spec_policy *poli
                     struct spec_faults *faults);
 /* The complete spec in the form of the contract, defaults filled in; parses back to an equal spec. */
 json_t *spec_to_json(const struct spec *spec);
+/* Its labels alone, as JSON text: what berth.jobs has them as. Owned by the caller. */
+char *spec_labels_text(const struct spec *spec);
 /* Every field that the parser knows, as a JSON pointer; not available: recognised, but refused in this
  * version. For checking the documentation against the parser. */
 void spec_each_field(void (*visit)(const char *pointer, bool available, void *arg), void *arg);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/units.h"
 #include "proto/spec_private.h"
 
@@ -123,4 +124,9 @@ json_t *spec_to_json(const struct spec *s) {
     if (s->labels.count)
         json_object_set_new(doc, "labels", pairs_to_json(&s->labels));
     return doc;
+}
+
+char *spec_labels_text(const struct spec *spec) {
+    AUTO_JSON json_t *labels = pairs_to_json(&spec->labels);
+    return json_dumps(labels, JSON_COMPACT);
 }

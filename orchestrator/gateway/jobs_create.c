@@ -5,6 +5,7 @@
 #include "base/id.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "orchestrator/gateway/asking.h"
 #include "orchestrator/gateway/handlers.h"
 #include "orchestrator/gateway/job_view.h"
 #include "orchestrator/gateway/wait.h"
@@ -47,11 +48,8 @@ static void on_earlier(void *arg, const PGresult *result, const struct err *err)
     const struct creation *creation = request->state;
     AUTO_FREE unsigned char *hash = NULL;
     size_t len;
-    request->ticket = 0;
-    if (err) {
-        http_problem_db(request, err);
+    if (asking_failed(request, err))
         return;
-    }
     if (PQntuples(result) == 0) { /* removed between the two statements */
         http_add_header(request, "Retry-After", "1");
         http_problem(request, 503, "the job that had this Idempotency-Key was just removed; try again");
@@ -68,33 +66,22 @@ static void on_earlier(void *arg, const PGresult *result, const struct err *err)
 static void on_inserted(void *arg, const PGresult *result, const struct err *err) {
     struct request *request = arg;
     struct err why;
-    request->ticket = 0;
-    if (err) {
-        http_problem_db(request, err);
+    if (asking_failed(request, err))
         return;
-    }
     if (PQntuples(result) == 0) {
-        request->ticket =
-            api_job_by_key(request->gateway->db, AUTH_TENANT, request->key, on_earlier, request, &why);
-        if (request->ticket < 0)
-            http_problem_db(request, &why);
+        asking_sent(
+            request,
+            api_job_by_key(request->gateway->db, AUTH_TENANT, request->key, on_earlier, request, &why), &why);
         return;
     }
     gateway_hint_jobs(request->gateway);
     answer(request, result, 201);
 }
 
-static char *labels_text(const struct spec *spec) {
-    AUTO_JSON json_t *labels = json_object();
-    for (size_t i = 0; i < spec->labels.count; i++)
-        json_object_set_new(labels, spec->labels.items[i].key, json_string(spec->labels.items[i].value));
-    return json_dumps(labels, JSON_COMPACT);
-}
-
 static void insert(struct request *request, const struct spec *spec) {
     const struct creation *creation = request->state;
     AUTO_JSON json_t *complete = spec_to_json(spec);
-    AUTO_FREE char *text = json_dumps(complete, JSON_COMPACT), *labels = labels_text(spec);
+    AUTO_FREE char *text = json_dumps(complete, JSON_COMPACT), *labels = spec_labels_text(spec);
     char id[ID_TEXT_MAX];
     struct err err;
     id_new_v7(id);
@@ -113,9 +100,7 @@ static void insert(struct request *request, const struct spec *spec) {
         .idempotency_hash = creation->hash,
         .idempotency_hash_len = HASH_BYTES,
     };
-    request->ticket = api_insert_job(request->gateway->db, &job, on_inserted, request, &err);
-    if (request->ticket < 0)
-        http_problem_db(request, &err);
+    asking_sent(request, api_insert_job(request->gateway->db, &job, on_inserted, request, &err), &err);
 }
 
 void jobs_create(struct request *request) {

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "orchestrator/gateway/asking.h"
 #include "orchestrator/gateway/handlers.h"
 #include "orchestrator/gateway/job_view.h"
 
@@ -9,16 +10,8 @@
 static void on_why(void *arg, const PGresult *result, const struct err *err) {
     struct request *request = arg;
     struct api_job job;
-    request->ticket = 0;
-    if (err) {
-        http_problem_db(request, err);
+    if (!asking_found(request, request->id, result, err, &job))
         return;
-    }
-    if (PQntuples(result) == 0) {
-        http_problem(request, 404, "there is no job %s", request->id);
-        return;
-    }
-    api_read_job(result, 0, &job);
     if (request->method == ROUTE_DELETE)
         http_problem(request, 409, "the job is %s; cancel it and remove it when it has ended", job.status);
     else
@@ -27,19 +20,15 @@ static void on_why(void *arg, const PGresult *result, const struct err *err) {
 
 static void ask_why(struct request *request) {
     struct err err;
-    request->ticket = api_get_job(request->gateway->db, AUTH_TENANT, request->id, on_why, request, &err);
-    if (request->ticket < 0)
-        http_problem_db(request, &err);
+    asking_sent(request, api_get_job(request->gateway->db, AUTH_TENANT, request->id, on_why, request, &err),
+                &err);
 }
 
 static void on_canceled(void *arg, const PGresult *result, const struct err *err) {
     struct request *request = arg;
     struct api_job job;
-    request->ticket = 0;
-    if (err) {
-        http_problem_db(request, err);
+    if (asking_failed(request, err))
         return;
-    }
     if (PQntuples(result) == 0) {
         ask_why(request);
         return;
@@ -83,10 +72,10 @@ void jobs_cancel(struct request *request) {
     }
     if (!read_force(request, &force))
         return;
-    request->ticket =
-        api_cancel_job(request->gateway->db, AUTH_TENANT, request->id, force, on_canceled, request, &err);
-    if (request->ticket < 0)
-        http_problem_db(request, &err);
+    asking_sent(
+        request,
+        api_cancel_job(request->gateway->db, AUTH_TENANT, request->id, force, on_canceled, request, &err),
+        &err);
 }
 
 static void on_deleted(void *arg, const PGresult *result, const struct err *err) {
@@ -106,8 +95,7 @@ void jobs_delete(struct request *request) {
         http_problem(request, 400, "%s", err.text);
         return;
     }
-    request->ticket =
-        api_delete_job(request->gateway->db, AUTH_TENANT, request->id, on_deleted, request, &err);
-    if (request->ticket < 0)
-        http_problem_db(request, &err);
+    asking_sent(request,
+                api_delete_job(request->gateway->db, AUTH_TENANT, request->id, on_deleted, request, &err),
+                &err);
 }

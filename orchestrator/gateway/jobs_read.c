@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "orchestrator/gateway/asking.h"
 #include "orchestrator/gateway/handlers.h"
 #include "orchestrator/gateway/job_view.h"
 #include "orchestrator/gateway/wait.h"
@@ -12,16 +13,8 @@ static void on_job(void *arg, const PGresult *result, const struct err *err) {
     struct request *request = arg;
     struct api_job job;
     enum status status;
-    request->ticket = 0;
-    if (err) {
-        http_problem_db(request, err);
+    if (!asking_found(request, request->id, result, err, &job))
         return;
-    }
-    if (PQntuples(result) == 0) {
-        http_problem(request, 404, "there is no job %s", request->id);
-        return;
-    }
-    api_read_job(result, 0, &job);
     if (request->wait_ms > 0 && status_parse(job.status, &status) && !status_is_terminal(status))
         wait_for_job(request, request->id, 200);
     else
@@ -34,9 +27,8 @@ void jobs_get(struct request *request) {
         http_problem(request, 400, "%s", err.text);
         return;
     }
-    request->ticket = api_get_job(request->gateway->db, AUTH_TENANT, request->id, on_job, request, &err);
-    if (request->ticket < 0)
-        http_problem_db(request, &err);
+    asking_sent(request, api_get_job(request->gateway->db, AUTH_TENANT, request->id, on_job, request, &err),
+                &err);
 }
 
 /* The same list from where this page ends. */
@@ -59,11 +51,8 @@ static void add_link(struct request *request, const char *cursor) {
 static void on_list(void *arg, const PGresult *result, const struct err *err) {
     struct request *request = arg;
     const struct list_query *list = request->state;
-    request->ticket = 0;
-    if (err) {
-        http_problem_db(request, err);
+    if (asking_failed(request, err))
         return;
-    }
     int rows = PQntuples(result), shown = rows > list->limit ? (int)list->limit : rows;
     json_t *items = json_array(), *next = json_null();
     for (int row = 0; row < shown; row++) {
@@ -110,7 +99,5 @@ void jobs_list(struct request *request) {
         .before_us = list->cursor_us,
         .limit = list->limit + 1,
     };
-    request->ticket = api_list_jobs(request->gateway->db, &ask, on_list, request, &err);
-    if (request->ticket < 0)
-        http_problem_db(request, &err);
+    asking_sent(request, api_list_jobs(request->gateway->db, &ask, on_list, request, &err), &err);
 }

@@ -6,21 +6,14 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "orchestrator/gateway/asking.h"
 #include "orchestrator/gateway/job_view.h"
 
 static void on_job(void *arg, const PGresult *result, const struct err *err) {
     struct request *request = arg;
     struct api_job job;
-    request->ticket = 0;
-    if (err) {
-        http_problem_db(request, err);
+    if (!asking_found(request, request->job_id, result, err, &job))
         return;
-    }
-    if (PQntuples(result) == 0) {
-        http_problem(request, 404, "there is no job %s", request->job_id);
-        return;
-    }
-    api_read_job(result, 0, &job);
     http_respond_json(request, request->code_after_wait, job_view(&job));
 }
 
@@ -29,9 +22,8 @@ void job_answer(struct request *request, const char *job, int status) {
     if (job != request->job_id)
         snprintf(request->job_id, sizeof request->job_id, "%s", job);
     request->code_after_wait = status;
-    request->ticket = api_get_job(request->gateway->db, AUTH_TENANT, request->job_id, on_job, request, &err);
-    if (request->ticket < 0)
-        http_problem_db(request, &err);
+    asking_sent(request,
+                api_get_job(request->gateway->db, AUTH_TENANT, request->job_id, on_job, request, &err), &err);
 }
 
 static int on_timer(sd_event_source *source, uint64_t us, void *arg) {

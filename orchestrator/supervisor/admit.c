@@ -49,10 +49,7 @@ static void release(struct supervisor *s, const struct claim_job *job, const str
 
 /* *ret_labels: JSON text that facts borrows. */
 static struct claim_facts facts_of(const struct spec *spec, char **ret_labels) {
-    AUTO_JSON json_t *labels = json_object();
-    for (size_t i = 0; i < spec->labels.count; i++)
-        json_object_set_new(labels, spec->labels.items[i].key, json_string(spec->labels.items[i].value));
-    *ret_labels = json_dumps(labels, JSON_COMPACT);
+    *ret_labels = spec_labels_text(spec);
     return (struct claim_facts){
         .name = spec->name,
         .labels = *ret_labels,
