@@ -36,8 +36,15 @@ struct settings {
     int64_t default_cpus_milli, max_cpus_milli, default_memory, max_memory, default_pids, max_pids,
         default_shm, max_shm, default_nofile, max_nofile, default_log, max_log, max_tmpfs, default_queue,
         max_queue, default_pull, max_pull, default_start, max_start, default_run, max_run, default_grace,
-        max_grace;
+        max_grace, default_idle, max_idle;
     char *allowed_caps;
+    char *bind_roots;      /* directories separated by colons */
+    char *docker_config;   /* path of a docker config.json with credentials of registries */
+    char *network_pool;    /* CIDR; private networks are /28 of it */
+    char *egress_allow;    /* "169.254.169.254/32:80,10.0.0.1/32": what jobs may reach of what is closed to them */
+    bool egress_filter;
+    int64_t jobs_cpus_milli; /* 0: none */
+    bool cgroups;
 };
 
 extern const struct config_table settings_table;

@@ -7,6 +7,7 @@
  *   input    the job's standard input; written by the runner
  *   spool    output and end (proto/spool.h); made empty by the runner (0666), written by berth-init
  *   journal  what the runner did (proto/journal.h)
+ *   spool.system, and for each service launch.<service>, spool.<service>, ready.<service> (proto/launch.h)
  *
  * A flock on the directory keeps a second runner out. The parent makes it under a name beginning with '.',
  * and renames: whoever lists the directory sees only whole attempts. The scribe removes it when Postgres has
@@ -29,11 +30,14 @@
 #define ATTEMPT_INPUT "input"
 #define ATTEMPT_SPOOL "spool"
 #define ATTEMPT_JOURNAL "journal"
+#define ATTEMPT_SYSTEM "spool.system" /* what the runner itself has to say in the log; records of SPOOL_SYSTEM */
+#define ATTEMPT_READY "ready"
 
 enum {
     ATTEMPT_ID_MAX = 37,
     ATTEMPT_NAME_MAX = 64,
     ATTEMPT_NUMBER_MAX = 1000,
+    ATTEMPT_FILE_NAME_MAX = 40,
     ATTEMPT_FILE_MAX = 4 * 1024 * 1024
 };
 
@@ -53,6 +57,9 @@ struct attempt {
 const char *attempt_dir_name(const char *job, int number, char out[ATTEMPT_NAME_MAX]);
 /* -1 when it is no such name (also for those that begin with '.'). */
 int attempt_parse_dir_name(const char *name, char ret_job[ATTEMPT_ID_MAX], int *ret_number);
+
+/* "<file>" of the main container (service NULL), "<file>.<service>" of a service. */
+const char *attempt_file_name(const char *file, const char *service, char out[ATTEMPT_FILE_NAME_MAX]);
 
 /* Makes the directory with its `spec` file and gives it its name; ERR_SYS with EEXIST when there is one. */
 int attempt_create(int attempts_fd, const struct attempt *attempt, struct err *err);

@@ -2,10 +2,11 @@
  * control - the messages on CHILD_FD, between the parent and its children (proto/child.h).
  *
  * type      direction  fields
- * config    to child   settings {key: value}, all secrets in clear; instance; cluster
+ * config    to child   settings {key: value}, all secrets in clear; instance; cluster; cgroup
  * ready     to parent
  * cancel    to runner  force (bool), reason ("requested", "shutdown", "superseded")
- * probed    to parent  ok (bool), detail: answer of `berth-runner --probe`
+ * extend    to runner  run_ms: by so much the run deadline is to lie behind what the spec says, in all (not: more)
+ * probed    to parent  ok (bool), detail, cgroup, warning: answer of `berth-runner --probe`
  * A strict decoder: an unknown type or a wrong field is an error, so that a version skew is loud.
  */
 #ifndef BERTH_PROTO_CONTROL_H
@@ -21,6 +22,7 @@
     X(CONFIG, "config")                                                                                      \
     X(READY, "ready")                                                                                        \
     X(CANCEL, "cancel")                                                                                      \
+    X(EXTEND, "extend")                                                                                      \
     X(PROBED, "probed")
 
 enum control_type {
@@ -39,8 +41,12 @@ struct control {
     char *cluster;      /* CONFIG; owned; "" when the database was not reached yet */
     bool force;         /* CANCEL */
     enum reason reason; /* CANCEL */
+    int64_t run_ms;     /* EXTEND */
     bool ok;            /* PROBED */
     char *detail;       /* PROBED; owned */
+    char *cgroup;       /* CONFIG, PROBED; owned: the group over all jobs of this instance, in which a runner makes
+                           one for its attempt; "": there is none, the engine's own limits must do */
+    char *warning;      /* PROBED; owned: what the host does not allow (cgroups, packet filter); "": nothing */
 };
 
 int control_send(int fd, const struct control *message, struct err *err);

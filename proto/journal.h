@@ -10,6 +10,7 @@
  * pulled     digest                                          image is there
  * created    container                                       container exists, not started
  * started    container                                       the engine confirmed it; the run deadline begins
+ * extended   run_ms                                          by so much the run deadline was moved, in all
  * stopping   cause ("run_deadline", "requested", "shutdown")  a stop signal is about to be sent
  * exited                                                     no process of the attempt runs any more
  * verdict    status, reason, message, exit_code, signal, usage {…}
@@ -30,6 +31,7 @@
     X(PULLED, "pulled")                                                                                      \
     X(CREATED, "created")                                                                                    \
     X(STARTED, "started")                                                                                    \
+    X(EXTENDED, "extended")                                                                                  \
     X(STOPPING, "stopping")                                                                                  \
     X(EXITED, "exited")                                                                                      \
     X(VERDICT, "verdict")                                                                                    \
@@ -69,6 +71,7 @@ struct journal {
     char digest[JOURNAL_DIGEST_MAX];
     char container[JOURNAL_CONTAINER_MAX];
     enum reason stopping; /* cause of the (first) stop; REASON_NONE: none */
+    int64_t extended_ms; /* of the last extended; 0: none */
     int64_t started_boot_ns;
     char started_boot_id[40];
     int64_t stopping_boot_ns; /* of the first stop, and the boot that this counts from; "": not told */

@@ -12,9 +12,12 @@
 #define LABEL_JOB "io.berth.job"
 #define LABEL_ATTEMPT "io.berth.attempt"
 #define LABEL_TOKEN "io.berth.token"
-#define LABEL_ROLE "io.berth.role" /* main, service, netns, warm, probe, network */
+#define LABEL_ROLE "io.berth.role"       /* main, service, netns, warm, probe, network, volume */
+#define LABEL_SERVICE "io.berth.service" /* the name of a service; on those only */
 
 #define ROLE_MAIN "main"
+#define ROLE_SERVICE "service"
+#define ROLE_VOLUME "volume" /* a named volume of a tenant: it lasts */
 #define ROLE_PROBE "probe"
 #define ROLE_NETWORK "network" /* not of one job: the reaper leaves it as long as its instance lives */
 

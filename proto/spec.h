@@ -29,6 +29,16 @@ enum {
     SPEC_LABEL_VALUE_MAX = 1024,
     SPEC_TMPFS_MAX = 16,
     SPEC_PRIORITY_MAX = 1000, /* and -1000 */
+    SPEC_SERVICES_MAX = 10,   /* with the main container and the gateway they fit into a /28 */
+    SPEC_SERVICE_NAME_MAX = 24, /* bytes; a DNS label */
+    SPEC_MOUNTS_MAX = 16,
+    SPEC_VOLUME_NAME_MAX = 64,
+    SPEC_READY_LOG_MAX = 1024, /* bytes of a regular expression */
+    SPEC_RETRY_MAX = 100,      /* attempts after the first */
+    SPEC_RETRY_WORDS_MAX = 64,
+    SPEC_EXIT_CODES_MAX = 64,
+    SPEC_KEY_MAX = 128,         /* bytes of a concurrency key */
+    SPEC_CONCURRENCY_MAX = 1000,
 };
 
 struct spec_list {
@@ -48,7 +58,62 @@ struct spec_tmpfs {
 };
 
 enum spec_pull { SPEC_PULL_MISSING, SPEC_PULL_ALWAYS, SPEC_PULL_NEVER };
-enum spec_network { SPEC_NETWORK_EGRESS, SPEC_NETWORK_NONE };
+enum spec_network { SPEC_NETWORK_EGRESS, SPEC_NETWORK_NONE, SPEC_NETWORK_PRIVATE };
+
+struct spec_limits {
+    int64_t cpus_milli; /* 0: no ceiling */
+    int64_t memory_bytes, pids, shm_bytes, nofile;
+    int64_t log_bytes; /* of the job; not set for a service */
+    struct spec_tmpfs *tmpfs;
+    size_t tmpfs_count;
+};
+
+struct spec_hardening {
+    bool read_only, caps_none;
+    struct spec_list cap_add;
+};
+
+/* When a service counts as ready. */
+enum spec_ready_kind {
+    SPEC_READY_DEFAULT, /* none given: the image's HEALTHCHECK where it has one, else as soon as it runs */
+    SPEC_READY_TCP,
+    SPEC_READY_HTTP,    /* an answer 2xx or 3xx */
+    SPEC_READY_COMMAND, /* ends with 0 in the service's container */
+    SPEC_READY_LOG,     /* a line of its output matches */
+    SPEC_READY_HEALTH,  /* the image's HEALTHCHECK; a fault of the job where it has none */
+};
+struct spec_ready {
+    enum spec_ready_kind kind;
+    int64_t port;             /* TCP, HTTP */
+    char *path;               /* HTTP: "/health?full=1" */
+    struct spec_list command; /* COMMAND */
+    char *log;                /* LOG: POSIX extended regular expression, checked with regcomp(3) */
+};
+
+struct spec_service {
+    char *name; /* a DNS label of at most SPEC_SERVICE_NAME_MAX bytes, unique in the job, not "main" or "system" */
+    char *image;
+    struct spec_list command; /* replaces the image's command */
+    bool has_command;
+    struct spec_pairs env;
+    struct spec_limits limits; /* defaults and ceilings as for the main container */
+    struct spec_hardening hardening;
+    struct spec_ready ready;
+    int64_t deadline_ms; /* from its start to its readiness */
+};
+
+enum spec_mount_type { SPEC_MOUNT_VOLUME, SPEC_MOUNT_BIND, SPEC_MOUNT_TMPFS };
+struct spec_mount {
+    enum spec_mount_type type;
+    char *source; /* volume: its name without the tenant's prefix; bind: clean absolute path that lies, as
+                     text, below one of the operator's roots (the runner looks at it again as a file);
+                     tmpfs: NULL */
+    char *target; /* as a tmpfs' path; no two of them the same, those of limits.tmpfs included */
+    bool read_only;
+    int64_t bytes; /* tmpfs: "size"; 0: none given */
+};
+
+enum spec_on_conflict { SPEC_CONFLICT_QUEUE, SPEC_CONFLICT_REJECT, SPEC_CONFLICT_CANCEL_RUNNING };
 
 struct spec {
     char *name; /* NULL: none given */
@@ -60,25 +125,35 @@ struct spec {
     struct spec_pairs env;
     char *workdir, *user; /* NULL: the image's */
     char *input;          /* one line of JSON without its newline; NULL: standard input is empty */
+    struct spec_limits limits;
     struct {
-        int64_t cpus_milli; /* 0: no ceiling */
-        int64_t memory_bytes, pids, shm_bytes, nofile, log_bytes;
-        struct spec_tmpfs *tmpfs;
-        size_t tmpfs_count;
-    } limits;
-    struct {
-        int64_t queue_ms, pull_ms, start_ms, run_ms; /* 0: none (queue only) */
+        int64_t queue_ms, pull_ms, start_ms, run_ms, idle_ms; /* 0: none (queue and idle only) */
     } deadlines;
     struct {
         int signal; /* 0: the image's STOPSIGNAL, else SIGTERM */
         int64_t grace_ms;
     } stop;
-    enum spec_pull pull;
-    enum spec_network network;
     struct {
-        bool read_only, caps_none;
-        struct spec_list cap_add;
-    } hardening;
+        int64_t max;                      /* attempts after the first; 0: no retry */
+        int64_t delay_ms, max_delay_ms;   /* before the first of them; before any of them */
+        int64_t factor_milli;             /* of each delay to the one before it; 1000 to 100000 */
+        struct spec_list on;              /* reasons, statuses (failed, errored, timed_out), "infrastructure" */
+        int exit_codes[SPEC_EXIT_CODES_MAX];
+        size_t exit_codes_count;          /* neither on nor exit_codes given: every end but succeeded and canceled,
+                                             which parsing puts into `on` */
+    } retry;
+    enum spec_pull pull;
+    enum spec_network network; /* PRIVATE where there are services */
+    struct spec_service *services;
+    size_t services_count;
+    struct spec_hardening hardening;
+    struct spec_mount *mounts;
+    size_t mounts_count;
+    struct {
+        char *key;   /* NULL: none; unique for a tenant */
+        int64_t max; /* jobs of this key that may be under way at once */
+        enum spec_on_conflict on_conflict;
+    } concurrency;
     int64_t priority;
     int64_t run_at_us; /* wall clock; 0: at once */
     struct spec_pairs labels;
@@ -99,9 +174,12 @@ struct spec_policy {
     int64_t default_pull_ms, max_pull_ms;
     int64_t default_start_ms, max_start_ms;
     int64_t default_run_ms, max_run_ms;
+    int64_t default_idle_ms, max_idle_ms;
     int64_t default_grace_ms, max_grace_ms;
     /* Names, separated by commas, that cap_add may ask for beyond the default set. "ALL": any; NULL: none. */
     const char *allowed_caps;
+    /* Absolute directories, separated by colons, below which binds may lie. "/": any; NULL: none. */
+    const char *bind_roots;
 };
 struct spec_policy spec_policy_builtin(void);
 /* No ceilings, every capability allowed: for a spec that was checked when it came in and is read back. */
@@ -134,6 +212,9 @@ int spec_parse_text(const char *text, size_t len, const struct spec_policy *poli
 json_t *spec_to_json(const struct spec *spec);
 /* Its labels alone, as JSON text: what berth.jobs has them as. Owned by the caller. */
 char *spec_labels_text(const struct spec *spec);
+/* What the job needs in all its containers together, services included. */
+int64_t spec_memory_bytes(const struct spec *spec);
+int64_t spec_cpus_milli(const struct spec *spec); /* 0 when any of them has no ceiling */
 /* Every field that the parser knows, as a JSON pointer; not available: recognised, but refused in this
  * version. For checking the documentation against the parser. */
 void spec_each_field(void (*visit)(const char *pointer, bool available, void *arg), void *arg);

@@ -35,7 +35,11 @@ enum spool_type {
     SPOOL_LOST = 6, /* output that is missing here, of the header's stream; payload: struct spool_lost */
 };
 
-enum spool_stream { SPOOL_STDOUT = 1, SPOOL_STDERR = 2 };
+enum spool_stream {
+    SPOOL_STDOUT = 1,
+    SPOOL_STDERR = 2,
+    SPOOL_SYSTEM = 3, /* words of the runner, in its own spool */
+};
 
 /* Payloads are stored as these structs are laid out on x86-64 and arm64 (little-endian, naturally aligned).
  */
@@ -71,6 +75,8 @@ struct spool_end {
     int64_t pids_peak;
     int64_t oom_kills; /* processes that the kernel killed in this container for memory */
     int64_t throttled_us;
+    int32_t signal_outside; /* the last signal from outside of the container that was passed on; 0: none */
+    int32_t zero;
 };
 
 struct spool_header {
