@@ -36,8 +36,8 @@ def wait_until(question, what, seconds=PATIENCE_S, every=0.05):
         time.sleep(every)
 
 
-def docker(*args, check=True, **kwargs):
-    done = subprocess.run(["docker", *args], capture_output=True, text=True, timeout=120, **kwargs)
+def docker(*args, check=True, host=None, **kwargs):
+    done = subprocess.run(["docker", *(["-H", host] if host else []), *args], capture_output=True, text=True, timeout=120, **kwargs)
     if check and done.returncode != 0:
         raise AssertionError(f"docker {' '.join(args)}: {done.stderr}")
     return done.stdout.strip()
@@ -110,12 +110,14 @@ class HttpError(Exception):
 class Berth:
     """berthd as an operator runs it, and the ways to talk to it."""
 
-    def __init__(self, postgres, **settings):
+    def __init__(self, postgres, share=None, **settings):
+        """share: another Berth whose database this one uses, too."""
         self.postgres = postgres
-        self.database = postgres.new_database()
+        self.owns_database = share is None
+        self.database = share.database if share else postgres.new_database()
         self.state = pathlib.Path(tempfile.mkdtemp(prefix="berth-state-", dir="/var/tmp"))
         self.instance = "test-" + secrets.token_hex(4)
-        self.token = "berth_" + secrets.token_urlsafe(24)
+        self.token = share.token if share else "berth_" + secrets.token_urlsafe(24)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = {"BERTH_POLL_INTERVAL": "1s", **settings}
@@ -177,12 +179,16 @@ class Berth:
         self.stop(signal.SIGQUIT)
         reports = sorted(glob.glob(f"{self.state}/sanitizer*"))
         texts = [pathlib.Path(r).read_text(errors="replace")[:6000] for r in reports]
-        left = self.on_engine()
-        for container in docker("ps", "-aq", "--filter", f"label=io.berth.instance={self.instance}").split():
-            docker("rm", "-f", container, check=False)
-        for network in docker("network", "ls", "-q", "--filter", f"label=io.berth.instance={self.instance}").split():
-            docker("network", "rm", network, check=False)
-        self.postgres.sql(f"drop database {self.database} with (force)")
+        left = self.on_engine() + self.networks_of_jobs()
+        ours = ("--filter", f"label=io.berth.instance={self.instance}")
+        for container in self.docker("ps", "-aq", *ours).split():
+            self.docker("rm", "-f", container, check=False)
+        for network in self.docker("network", "ls", "-q", *ours).split():
+            self.docker("network", "rm", network, check=False)
+        for volume in self.docker("volume", "ls", "-q", *ours).split():
+            self.docker("volume", "rm", volume, check=False)
+        if self.owns_database:
+            self.postgres.sql(f"drop database {self.database} with (force)")
         tail = self.log()[-2000:]
         shutil.rmtree(self.state, ignore_errors=True)
         assert not texts, "sanitizer reports:\n" + "\n".join(texts)
@@ -190,10 +196,18 @@ class Berth:
 
     # -- the engine's view
 
+    def docker(self, *args, **kwargs):
+        return docker(*args, host=self.settings.get("DOCKER_HOST"), **kwargs)
+
     def on_engine(self):
         """Names of containers of this instance that exist in any state."""
-        names = docker("ps", "-a", "--filter", f"label=io.berth.instance={self.instance}", "--format", "{{.Names}}")
+        names = self.docker("ps", "-a", "--filter", f"label=io.berth.instance={self.instance}", "--format", "{{.Names}}")
         return names.split()
+
+    def networks_of_jobs(self):
+        """Names of networks that were made for one job of this instance."""
+        return self.docker("network", "ls", "--filter", f"label=io.berth.instance={self.instance}", "--filter", "label=io.berth.job",
+                      "--format", "{{.Name}}").split()
 
     def cluster(self):
         return self.sql("select id from berth.cluster")
@@ -223,6 +237,9 @@ class Berth:
             spec["command"] = list(command)
         spec.setdefault("image", IMAGE)
         return json.loads(self.request("POST", "/v1/jobs", spec)[2])["id"]
+
+    def submit_and_wait(self, *command, **spec):
+        return self.wait(self.submit(*command, **spec))
 
     def script(self, text, **spec):
         return self.submit(script=text, **spec)

@@ -1,0 +1,63 @@
+"""A second Docker Engine with a network namespace of its own, to be killed and restarted at will."""
+import contextlib
+import os
+import pathlib
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+
+from support import IMAGE, wait_until
+
+
+class Engine:
+    def __init__(self, *options):
+        self.name = "berth-" + secrets.token_hex(3)
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="berth-engine-", dir="/var/tmp"))
+        self.options = options
+        self.host = f"unix://{self.dir}/docker.sock"
+        self.process = None
+        subprocess.run(["ip", "netns", "add", self.name], check=True)
+        subprocess.run(["ip", "-n", self.name, "link", "set", "lo", "up"], check=True)
+        self.start()
+        subprocess.run(f"docker save {IMAGE} | docker -H {self.host} load", shell=True, check=True, capture_output=True)
+
+    def start(self):
+        (self.dir / "pid").unlink(missing_ok=True)
+        log = open(self.dir / "log", "ab")
+        self.process = subprocess.Popen(
+            ["nsenter", f"--net=/run/netns/{self.name}", "dockerd", "--data-root", f"{self.dir}/data", "--exec-root", f"{self.dir}/exec",
+             "-H", self.host, "--pidfile", f"{self.dir}/pid", *self.options], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True)
+        wait_until(self.answers, "the private engine answers", every=0.2)
+
+    def answers(self):
+        return self.docker("version", "--format", "{{.Server.Version}}", check=False)
+
+    def docker(self, *args, check=True):
+        done = subprocess.run(["docker", "-H", self.host, *args], capture_output=True, text=True, timeout=120)
+        if check and done.returncode != 0:
+            raise AssertionError(f"docker {' '.join(args)}: {done.stderr}")
+        return done.stdout.strip()
+
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        self.process.wait(60)
+
+    def destroy(self):
+        with contextlib.suppress(AssertionError):
+            if self.process.poll() is None:
+                for container in self.docker("ps", "-aq").split():
+                    self.docker("rm", "-f", container, check=False)
+                self.stop()
+        # Its containerd outlives a killed engine.
+        for pid in subprocess.run(["pgrep", "-f", str(self.dir)], capture_output=True, text=True).stdout.split():
+            if int(pid) != os.getpid():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+        for line in reversed(pathlib.Path("/proc/mounts").read_text().splitlines()):
+            if str(self.dir) in line or f"/run/netns/{self.name}" == line.split()[1]:
+                subprocess.run(["umount", "-l", line.split()[1]], capture_output=True)
+        subprocess.run(["ip", "netns", "del", self.name], capture_output=True)
+        shutil.rmtree(self.dir, ignore_errors=True)
