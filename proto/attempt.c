@@ -19,6 +19,11 @@ const char *attempt_dir_name(const char *job, int number, char out[ATTEMPT_NAME_
     return out;
 }
 
+const char *attempt_file_name(const char *file, const char *service, char out[ATTEMPT_FILE_NAME_MAX]) {
+    snprintf(out, ATTEMPT_FILE_NAME_MAX, "%s%s%s", file, service ? "." : "", service ? service : "");
+    return out;
+}
+
 int attempt_parse_dir_name(const char *name, char ret_job[ATTEMPT_ID_MAX], int *ret_number) {
     char job[ATTEMPT_ID_MAX] = "";
     if (strnlen(name, ATTEMPT_ID_LEN + 1) <= ATTEMPT_ID_LEN)

@@ -12,7 +12,7 @@
 #include "runner/docker/network.h"
 #include "runner/job_parts.h"
 
-enum { CAPS_MAX = 64, MOUNTS_MAX = 4, LABELS_COUNT = 7, NUMBER_TEXT_MAX = 24, TMPFS_TEXT_MAX = 40 };
+enum { CAPS_MAX = 64, OWN_MOUNTS_MAX = 4, LABELS_MAX = 8, NUMBER_TEXT_MAX = 24, TMPFS_TEXT_MAX = 40 };
 
 /* contract.md, "Defaults of hardening". */
 static const char *const default_caps[] = {"CHOWN",  "DAC_OVERRIDE", "FOWNER", "FSETID",
@@ -103,38 +103,46 @@ static int network_ensure(struct job *job, const struct ctx *ctx, char ret_id[EN
 /* What container_spec borrows. */
 struct parts {
     char number[NUMBER_TEXT_MAX], token[NUMBER_TEXT_MAX];
-    struct engine_pair labels[LABELS_COUNT];
+    struct engine_pair labels[LABELS_MAX];
+    size_t label_count;
     const char *caps[CAPS_MAX + 1];
-    char *paths[MOUNTS_MAX];
-    struct container_mount mounts[MOUNTS_MAX];
-    size_t mount_count;
+    char *paths[OWN_MOUNTS_MAX];
+    struct container_mount mounts[OWN_MOUNTS_MAX + SPEC_MOUNTS_MAX];
+    size_t path_count, mount_count;
     struct engine_pair tmpfs[SPEC_TMPFS_MAX];
     char tmpfs_text[SPEC_TMPFS_MAX][TMPFS_TEXT_MAX];
 };
 
 static void parts_done(struct parts *parts) {
-    for (size_t i = 0; i < parts->mount_count; i++)
+    for (size_t i = 0; i < parts->path_count; i++)
         free(parts->paths[i]);
 }
 
-static void put_labels(struct parts *parts, const struct attempt *a) {
+static void put_labels(struct parts *parts, const struct part *part) {
+    const struct attempt *a = part->job->attempt;
     snprintf(parts->number, sizeof parts->number, "%d", a->number);
     snprintf(parts->token, sizeof parts->token, "%" PRId64, a->token);
-    const struct engine_pair labels[LABELS_COUNT] = {
-        {LABEL_MANAGED, "true"}, {LABEL_CLUSTER, a->cluster},    {LABEL_INSTANCE, a->instance},
-        {LABEL_JOB, a->job},     {LABEL_ATTEMPT, parts->number}, {LABEL_TOKEN, parts->token},
-        {LABEL_ROLE, ROLE_MAIN},
+    const struct engine_pair labels[] = {
+        {LABEL_MANAGED, "true"},
+        {LABEL_CLUSTER, a->cluster},
+        {LABEL_INSTANCE, a->instance},
+        {LABEL_JOB, a->job},
+        {LABEL_ATTEMPT, parts->number},
+        {LABEL_TOKEN, parts->token},
+        {LABEL_ROLE, part->service ? ROLE_SERVICE : ROLE_MAIN},
+        {LABEL_SERVICE, part_name(part)}, /* the last: on services only */
     };
     memcpy(parts->labels, labels, sizeof labels);
+    parts->label_count = part->service ? ARRAY_LEN(labels) : ARRAY_LEN(labels) - 1;
 }
 
-static int put_caps(struct parts *parts, const struct spec *spec) {
+static int put_caps(struct parts *parts, const struct spec_hardening *hardening) {
     size_t n = 0;
-    if (!spec->hardening.caps_none)
+    if (!hardening->caps_none)
         for (size_t i = 0; i < ARRAY_LEN(default_caps); i++)
             parts->caps[n++] = default_caps[i];
-    for (size_t i = 0; i < spec->hardening.cap_add.count; i++) {
-        const char *cap = spec->hardening.cap_add.items[i];
+    for (size_t i = 0; i < hardening->cap_add.count; i++) {
+        const char *cap = hardening->cap_add.items[i];
         bool known = false;
         for (size_t k = 0; k < n && !known; k++)
             known = strcmp(parts->caps[k], cap) == 0;
@@ -149,160 +157,152 @@ static int put_caps(struct parts *parts, const struct spec *spec) {
 }
 
 static void put_mount(struct parts *parts, char *path, const char *target, bool read_only) {
-    parts->paths[parts->mount_count] = path;
+    parts->paths[parts->path_count++] = path;
     parts->mounts[parts->mount_count++] = (struct container_mount){
         .type = CONTAINER_MOUNT_BIND, .source = path, .target = target, .read_only = read_only};
 }
 
-static void put_mounts(struct parts *parts, const struct job *job) {
-    put_mount(parts, mem_strdup(job->init_path), LAUNCH_INIT_PATH, true);
-    put_mount(parts, mem_printf("%s/" ATTEMPT_LAUNCH, job->dir), LAUNCH_FILE_PATH, true);
-    put_mount(parts, mem_printf("%s/" ATTEMPT_SPOOL, job->dir), LAUNCH_SPOOL_PATH, false);
-    if (job->attempt->spec->input)
-        put_mount(parts, mem_printf("%s/" ATTEMPT_INPUT, job->dir), LAUNCH_INPUT_PATH, true);
+static char *file_path(const struct part *part, const char *file) {
+    char name[ATTEMPT_FILE_NAME_MAX];
+    return mem_printf("%s/%s", part->job->dir, part_file(part, file, name));
+}
+
+static void put_mounts(struct parts *parts, const struct part *part, const struct part_place *place) {
+    put_mount(parts, mem_strdup(part->job->init_path), LAUNCH_INIT_PATH, true);
+    put_mount(parts, file_path(part, ATTEMPT_LAUNCH), LAUNCH_FILE_PATH, true);
+    put_mount(parts, file_path(part, ATTEMPT_SPOOL), LAUNCH_SPOOL_PATH, false);
+    if (part->service)
+        put_mount(parts, file_path(part, ATTEMPT_READY), LAUNCH_READY_PATH, false);
+    else if (part->job->attempt->spec->input)
+        put_mount(parts, file_path(part, ATTEMPT_INPUT), LAUNCH_INPUT_PATH, true);
+    for (size_t i = 0; i < place->mount_count && i < SPEC_MOUNTS_MAX; i++)
+        parts->mounts[parts->mount_count++] = place->mounts[i];
 }
 
 /* Only the size: what else `docker run --tmpfs` sets (noexec, nosuid, nodev, mode 1777) is the engine's
  * default. */
-static void put_tmpfs(struct parts *parts, const struct spec *spec) {
-    for (size_t i = 0; i < spec->limits.tmpfs_count && i < SPEC_TMPFS_MAX; i++) {
-        snprintf(parts->tmpfs_text[i], TMPFS_TEXT_MAX, "size=%" PRId64, spec->limits.tmpfs[i].bytes);
-        parts->tmpfs[i] = (struct engine_pair){spec->limits.tmpfs[i].path, parts->tmpfs_text[i]};
+static void put_tmpfs(struct parts *parts, const struct spec_limits *limits) {
+    for (size_t i = 0; i < limits->tmpfs_count && i < SPEC_TMPFS_MAX; i++) {
+        snprintf(parts->tmpfs_text[i], TMPFS_TEXT_MAX, "size=%" PRId64, limits->tmpfs[i].bytes);
+        parts->tmpfs[i] = (struct engine_pair){limits->tmpfs[i].path, parts->tmpfs_text[i]};
     }
 }
 
-static int send_create(struct job *job, const struct ctx *ctx, const char *network,
+static const struct spec_limits *limits_of(const struct part *part) {
+    return part->service ? &part->service->limits : &part->job->attempt->spec->limits;
+}
+
+static const struct spec_hardening *hardening_of(const struct part *part) {
+    return part->service ? &part->service->hardening : &part->job->attempt->spec->hardening;
+}
+
+static int send_create(struct part *part, const struct ctx *ctx, const struct part_place *place,
                        char ret_id[ENGINE_ID_MAX], struct err *err) {
     static const char *const entrypoint[] = {LAUNCH_INIT_PATH, NULL};
     enum { NANO_PER_MILLI = 1000 * 1000 };
-    const struct spec *spec = job->attempt->spec;
+    const struct spec *spec = part->job->attempt->spec;
+    const struct spec_limits *limits = limits_of(part);
+    const char *const aliases[] = {part_name(part), NULL};
     CLEANUP(parts_done) struct parts parts = {0};
-    put_labels(&parts, job->attempt);
-    put_mounts(&parts, job);
-    put_tmpfs(&parts, spec);
-    if (put_caps(&parts, spec) < 0)
-        return job_fault(job, REASON_SPEC_REFUSED, "hardening.cap_add has more than %d capabilities.",
+    put_labels(&parts, part);
+    put_mounts(&parts, part, place);
+    put_tmpfs(&parts, limits);
+    if (put_caps(&parts, hardening_of(part)) < 0)
+        return job_fault(part->job, REASON_SPEC_REFUSED, "hardening.cap_add has more than %d capabilities.",
                          CAPS_MAX);
     const struct container_spec container = {
-        .name = job->container_name,
-        .image = job->image,
+        .name = part->container,
+        .image = part->image,
         .entrypoint = entrypoint,
-        .user = spec->user,
-        .workdir = spec->workdir,
-        .labels = {parts.labels, LABELS_COUNT},
-        .memory_bytes = spec->limits.memory_bytes,
-        .nano_cpus = spec->limits.cpus_milli * NANO_PER_MILLI,
-        .pids_limit = spec->limits.pids,
-        .shm_bytes = spec->limits.shm_bytes,
-        .nofile = spec->limits.nofile,
-        .read_only = spec->hardening.read_only,
+        .user = part->service ? NULL : spec->user,
+        .workdir = part->service ? NULL : spec->workdir,
+        .labels = {parts.labels, parts.label_count},
+        .memory_bytes = limits->memory_bytes,
+        .nano_cpus = limits->cpus_milli * NANO_PER_MILLI,
+        .pids_limit = limits->pids,
+        .shm_bytes = limits->shm_bytes,
+        .nofile = limits->nofile,
+        .read_only = hardening_of(part)->read_only,
         .cap_add = parts.caps,
-        .tmpfs = {parts.tmpfs, spec->limits.tmpfs_count},
+        .tmpfs = {parts.tmpfs, limits->tmpfs_count},
         .mounts = parts.mounts,
         .mount_count = parts.mount_count,
-        .network_mode = network,
+        .cgroup_parent = place->cgroup_parent[0] ? place->cgroup_parent : NULL,
+        .network_mode = place->network,
+        .network_aliases = part->service ? aliases : NULL,
     };
     if (ctx_check(ctx, "create the container", err) < 0)
         return -1;
     /* Not broken off by a cancel: the engine would make the container all the same, after it was looked for.
      */
-    struct ctx whole = orders_fresh(job->orders, JOB_CALL_MAX_MS);
-    job->create_sent = true;
-    return container_create(job->engine, &whole, &container, ret_id, err);
+    struct ctx whole = orders_fresh(part->job->orders, JOB_CALL_MAX_MS);
+    part->create_sent = true;
+    return container_create(part->job->engine, &whole, &container, ret_id, err);
 }
 
 /* The name is taken: by our own container, made by a runner that did not live to write it down, or by
  * another. */
-static int take_over(struct job *job, const struct ctx *ctx, char ret_id[ENGINE_ID_MAX], struct err *err) {
+static int take_over(struct part *part, const struct ctx *ctx, char ret_id[ENGINE_ID_MAX], struct err *err) {
     AUTO_CONTAINER_INFO struct container_info info = {0};
-    if (container_inspect(job->engine, ctx, job->container_name, &info, err) < 0) {
+    if (container_inspect(part->job->engine, ctx, part->container, &info, err) < 0) {
         if (engine_status_is(err, 404))
             err->kind = ERR_AWAY; /* it went between the two calls; try again */
         return -1;
     }
-    if (!job_owns(job, info.labels))
+    if (!part_owns(part, info.labels))
         return job_fault(
-            job, REASON_INTERNAL,
+            part->job, REASON_INTERNAL,
             "The engine has a container named %s already, and it is not of this attempt. Remove it.",
-            job->container_name);
+            part->container);
     snprintf(ret_id, ENGINE_ID_MAX, "%s", info.id);
     return 0;
 }
 
-static int create_fault(struct job *job, const struct err *err) {
+static int create_fault(struct part *part, const struct err *err) {
     if (engine_status_is(err, 404))
-        return job_fault(job, REASON_IMAGE_NOT_FOUND,
+        return job_fault(part->job, REASON_IMAGE_NOT_FOUND,
                          "The image \"%s\" was removed from the engine meanwhile: %.300s",
-                         job->attempt->spec->image, err->text);
+                         part->service ? part->service->image : part->job->attempt->spec->image, err->text);
     return -1;
+}
+
+int part_create(struct part *part, const struct ctx *ctx, const struct part_place *place,
+                char ret_id[ENGINE_ID_MAX], struct err *err) {
+    if (send_create(part, ctx, place, ret_id, err) == 0)
+        return 0;
+    return engine_status_is(err, 409) ? take_over(part, ctx, ret_id, err) : create_fault(part, err);
+}
+
+/* --- the main container --- */
+
+/* The start deadline counts from the first container on. */
+static struct ctx start_ctx(struct job *job) {
+    if (!job->start_by_ns)
+        job->start_by_ns = clock_boot_ns() + job->attempt->spec->deadlines.start_ms * NS_PER_MS;
+    struct ctx ctx = ctx_child(&job->orders->live);
+    ctx_deadline_at(&ctx, job->start_by_ns);
+    job->stage = REASON_START_DEADLINE;
+    return ctx;
 }
 
 int job_create(struct job *job, struct err *err) {
     char network[ENGINE_ID_MAX] = "none";
     char id[ENGINE_ID_MAX] = "";
-    if (!job->start_by_ns)
-        job->start_by_ns = clock_boot_ns() + job->attempt->spec->deadlines.start_ms * NS_PER_MS;
-    struct ctx ctx = ctx_child(&job->orders->live);
-    ctx_deadline_at(&ctx, job->start_by_ns);
-    job->stage = REASON_START_DEADLINE;
+    struct ctx ctx = start_ctx(job);
+    const struct part_place place = {.network = network, .cgroup_parent = ""};
     if (job->attempt->spec->network == SPEC_NETWORK_EGRESS && network_ensure(job, &ctx, network, err) < 0)
         return -1;
-    if (send_create(job, &ctx, network, id, err) < 0) {
-        if (!engine_status_is(err, 409))
-            return create_fault(job, err);
-        if (take_over(job, &ctx, id, err) < 0)
-            return -1;
-    }
+    if (part_create(&job->main, &ctx, &place, id, err) < 0)
+        return -1;
     return job_note(job, JOURNAL_CREATED, json_pack("{s:s}", "container", id), err);
 }
 
-/* --- the start --- */
-
-static int note_started(struct job *job, struct err *err) {
-    return job_note(job, JOURNAL_STARTED, json_pack("{s:s}", "container", job->journal.container), err);
-}
-
-/* What became of a container that may have been started, by us just now or by a runner before. 1: not
- * started. */
-static int settle_start(struct job *job, struct err *err) {
-    switch (job_look(job, NULL)) {
-    case JOB_SEEN_RUNNING:
-    case JOB_SEEN_ENDED:
-        return note_started(job, err);
-    case JOB_SEEN_MISSING:
-        return job_fault(
-            job, REASON_CONTAINER_REMOVED,
-            "The container %s was removed by someone else around its start (`docker rm`, a prune job?).",
-            job->container_name);
-    case JOB_SEEN_CREATED:
-        break;
-    }
-    return 1;
-}
-
 int job_start(struct job *job, struct err *err) {
-    if (job->start_sent) {
-        int settled = settle_start(job, err);
-        if (settled <= 0)
-            return settled;
-    }
-    if (!job->start_by_ns)
-        job->start_by_ns = clock_boot_ns() + job->attempt->spec->deadlines.start_ms * NS_PER_MS;
-    struct ctx ctx = ctx_child(&job->orders->live);
-    ctx_deadline_at(&ctx, job->start_by_ns);
-    job->stage = REASON_START_DEADLINE;
-    if (ctx_check(&ctx, "start", err) < 0)
+    struct ctx ctx = start_ctx(job);
+    int started = part_start(&job->main, &ctx, job->journal.container, err);
+    if (started < 0)
         return -1;
-    job->start_sent = true;
-    if (container_start(job->engine, &ctx, job->journal.container, err) == 0)
-        return note_started(job, err);
-    if (err->kind == ERR_ENGINE && strstr(err->text, "is ambiguous"))
-        err->kind = ERR_AWAY; /* two networks of one name: whoever made the second is about to remove it */
-    struct err look_err = {0};
-    int settled = settle_start(job, &look_err);
-    if (settled == 0 && err->kind == ERR_DEADLINE)
+    if (started == 1)
         job->evidence.stop = REASON_START_DEADLINE; /* too late, but started: it is stopped as any other */
-    if (settled <= 0 && job->journal_broken)
-        *err = look_err;
-    return settled == 0 ? 0 : -1;
+    return job_note(job, JOURNAL_STARTED, json_pack("{s:s}", "container", job->journal.container), err);
 }

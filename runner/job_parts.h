@@ -10,6 +10,7 @@
 #include "runner/argv.h"
 #include "runner/docker/container.h"
 #include "runner/job.h"
+#include "runner/part.h"
 #include "runner/verdict.h"
 
 struct job {
@@ -21,21 +22,10 @@ struct job {
     struct attempt *attempt;
     struct journal journal;
     struct evidence evidence;
-    char container_name[LABELS_NAME_MAX];
-    char image[JOURNAL_DIGEST_MAX]; /* id of the image to create from */
-    int64_t start_by_ns;            /* the start deadline, CLOCK_BOOTTIME; 0: creating has not begun */
-    enum reason stage;              /* which deadline the context of the present step has */
-    bool create_sent;               /* the engine may know a container of this attempt */
-    bool start_sent;                /* and it may run */
-    bool signaled;                  /* the stop signal reached the running container */
-    bool journal_broken;            /* nothing can be recorded: stop here, another runner goes on */
-};
-
-enum job_seen {
-    JOB_SEEN_MISSING, /* no container of that name, or one that is not ours */
-    JOB_SEEN_CREATED, /* never started */
-    JOB_SEEN_RUNNING, /* paused counts too */
-    JOB_SEEN_ENDED,
+    struct part main;
+    int64_t start_by_ns; /* the start deadline, CLOCK_BOOTTIME; 0: creating has not begun */
+    enum reason stage;   /* which deadline the context of the present step has */
+    bool journal_broken; /* nothing can be recorded: stop here, another runner goes on */
 };
 
 /* --- job.c --- */
@@ -45,11 +35,9 @@ int job_note(struct job *job, enum journal_step step, json_t *fields, struct err
 /* Records why the command cannot run. Always -1. */
 int job_fault(struct job *job, enum reason reason, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* What the engine says about the container; asks until it answers. Takes what it says about an end into the
- * evidence. ret_image (may be NULL): the container's image id, owned by the caller. */
-enum job_seen job_look(struct job *job, char **ret_image);
-/* Whether these labels are those of our container of this very attempt. */
-bool job_owns(const struct job *job, const json_t *labels);
+/* The engine's API version is agreed on: once per runner; what was done before this one came, it has to agree
+ * on anew. */
+int job_agree(struct job *job, const struct ctx *ctx, struct err *err);
 /* Waits a little longer with every call; *pause_ms begins with 0. Ends early with *until (NULL: never). */
 void job_back_off(struct job *job, const struct ctx *until, int64_t *pause_ms);
 

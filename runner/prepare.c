@@ -78,8 +78,13 @@ static int write_launch(struct job *job, const struct image_info *image, struct 
     AUTO_BUF struct buf bytes = BUF(LAUNCH_BYTES_MAX);
     int64_t deadline_us = clock_real_us() + job->attempt->spec->deadlines.run_ms * US_PER_MS;
     struct err why = {0};
-    if (argv_resolve(job->attempt->spec, image->entrypoint, image->cmd, &argv, &why) < 0 ||
-        launch_file_build(job->attempt, &argv, deadline_us, &bytes, &why) < 0)
+    const struct launch_plan plan = {.attempt = job->attempt,
+                                     .argv = &argv,
+                                     .env = &job->attempt->spec->env,
+                                     .has_input = job->attempt->spec->input != NULL,
+                                     .deadline_us = deadline_us};
+    if (argv_resolve(argv_own_main(job->attempt->spec), image->entrypoint, image->cmd, &argv, &why) < 0 ||
+        launch_file_build(&plan, &bytes, &why) < 0)
         return job_fault(job, REASON_SPEC_REFUSED, "%s", why.text);
     return file_write_atomic(job->dir_fd, ATTEMPT_LAUNCH, bytes.data, bytes.len, READ_MODE, err);
 }
@@ -110,7 +115,7 @@ int job_prepare_image(struct job *job, struct err *err) {
     job->stage = REASON_PULL_DEADLINE;
     if (find_image(job, &ctx, &image, err) < 0)
         return -1;
-    snprintf(job->image, sizeof job->image, "%s", image.id);
+    snprintf(job->main.image, sizeof job->main.image, "%s", image.id);
     const char *digest = image.repo_digest[0] ? image.repo_digest : image.id;
     if (!journal_has(&job->journal, JOURNAL_PULLED) &&
         job_note(job, JOURNAL_PULLED, json_pack("{s:s}", "digest", digest), err) < 0)
