@@ -12,10 +12,17 @@ from support import IMAGE, wait_until
 
 
 class Engine:
-    def __init__(self, *options):
+    def __init__(self, *options, slow_start_s=0):
+        """slow_start_s: so long takes the start of a container while the file self.slow exists."""
         self.name = "berth-" + secrets.token_hex(3)
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="berth-engine-", dir="/var/tmp"))
         self.options = options
+        self.slow = self.dir / "slow"
+        if slow_start_s:
+            runtime = self.dir / "slow-runc"
+            runtime.write_text(f"#!/bin/sh\ncase \"$*\" in *' create '*) [ -e {self.slow} ] && sleep {slow_start_s};; esac\nexec runc \"$@\"\n")
+            runtime.chmod(0o755)
+            self.options += ("--add-runtime", f"slow={runtime}", "--default-runtime", "slow")
         self.host = f"unix://{self.dir}/docker.sock"
         self.process = None
         subprocess.run(["ip", "netns", "add", self.name], check=True)

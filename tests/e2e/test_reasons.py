@@ -1,9 +1,7 @@
 """Every end of a job, one row per reason of the contract, each brought about for real."""
-import os
 import re
 import signal
 import socket
-import subprocess
 
 import pytest
 
@@ -53,8 +51,8 @@ class World:
         name = f"berth {len(self.made)}"
         return self.get(name, lambda: Berth(self.postgres, **settings))
 
-    def engine(self, *options):
-        return self.get(f"engine {len(self.made)}", lambda: Engine(*options))
+    def engine(self, **options):
+        return self.get(f"engine {len(self.made)}", lambda: Engine(**options))
 
     def destroy(self):
         for thing in reversed(list(self.made.values())):
@@ -137,15 +135,9 @@ def pull_deadline(world):
 
 @reason("start_deadline", words=["2s", "deadlines.start"])
 def start_deadline(world):
-    berth = world.second()
-    slow = berth.state / "slow-runc"
-    slow.write_text(f"#!/bin/sh\ncase \"$*\" in *' create '*) [ -e {berth.state}/slow ] && sleep 5;; esac\nexec runc \"$@\"\n")
-    slow.chmod(0o755)
-    engine = world.engine("--add-runtime", f"slow={slow}", "--default-runtime", "slow")
-    berth.stop()
-    berth.settings["DOCKER_HOST"] = engine.host
-    berth.start()
-    (berth.state / "slow").touch()
+    engine = world.engine(slow_start_s=5)
+    berth = world.second(DOCKER_HOST=engine.host)
+    engine.slow.touch()
     return berth.run("echo too late", deadlines={"start": "2s"}, network="none")
 
 
