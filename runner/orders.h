@@ -16,8 +16,11 @@
 struct orders {
     struct ctx_watch watch;
     struct ctx live, patience;
+    struct ctx calm; /* below live; ends also when there is something to look at, see orders_stir() */
     bool canceled, force;
-    enum reason reason; /* of the first order */
+    enum reason reason;             /* of the first order */
+    struct ctx_watch first, second; /* what watch serves, where it has to serve two; private */
+    int both_fd;
 };
 
 /* *orders must not move any more; watch: what is served while waiting. */
@@ -26,6 +29,14 @@ void orders_init(struct orders *orders, struct ctx_watch watch);
  * container and the directory stay as they are for the next runner. */
 void orders_init_child(struct orders *orders, int control_fd);
 void orders_cancel(struct orders *orders, enum reason reason, bool force);
+
+/* There is something to look at for whoever waits under `calm`: a service's spool was closed, a deadline was
+ * moved. Who comes back from such a wait calls orders_calm(), looks, and waits again. */
+void orders_stir(struct orders *orders);
+void orders_calm(struct orders *orders);
+/* Serves a second descriptor, too, in every wait there is; until orders_watch_end(). */
+int orders_watch_also(struct orders *orders, struct ctx_watch second, struct err *err);
+void orders_watch_end(struct orders *orders);
 
 /* A context that no order cancels, ending ms from now. */
 struct ctx orders_fresh(struct orders *orders, int64_t ms);
