@@ -15,32 +15,37 @@ static void add_image(struct argv *argv, const json_t *words) {
     }
 }
 
-static void add_job(struct argv *argv, const struct spec_list *words) {
+static void add_own(struct argv *argv, const struct spec_list *words) {
     for (size_t i = 0; i < words->count; i++)
         argv->items[argv->count++] = words->items[i];
 }
 
-int argv_resolve(const struct spec *spec, const json_t *entrypoint, const json_t *cmd, struct argv *ret_argv,
+static size_t own_words(const struct spec_list *words) {
+    return words ? words->count : 0;
+}
+
+int argv_resolve(struct argv_own own, const json_t *entrypoint, const json_t *cmd, struct argv *ret_argv,
                  struct err *err) {
-    size_t most = spec->entrypoint.count + spec->command.count + image_words(entrypoint) + image_words(cmd);
+    size_t most =
+        own_words(own.entrypoint) + own_words(own.command) + image_words(entrypoint) + image_words(cmd);
     if (most > ARGV_MAX)
         return err_set(err, ERR_LIMIT, 0, "The command has %zu words, at most %d are allowed.", most,
                        ARGV_MAX);
     struct argv argv = {.items = mem_alloc((most + 1) * sizeof *argv.items)};
-    if (spec->has_entrypoint)
-        add_job(&argv, &spec->entrypoint);
+    if (own.entrypoint)
+        add_own(&argv, own.entrypoint);
     else
         add_image(&argv, entrypoint);
-    if (spec->has_command)
-        add_job(&argv, &spec->command);
-    else if (!spec->has_entrypoint)
+    if (own.command)
+        add_own(&argv, own.command);
+    else if (!own.entrypoint)
         add_image(&argv, cmd);
     if (!argv.count) {
         argv_done(&argv);
         return err_set(
             err, ERR_INVALID, 0,
-            "There is no command: the image \"%s\" has none of its own%s. Give \"command\" or \"script\".",
-            spec->image, spec->has_entrypoint ? " that an entrypoint of the job leaves" : "");
+            "There is no command: the image \"%s\" has none of its own%s. Give one with \"command\".",
+            own.image, own.entrypoint ? " that an entrypoint of the job leaves" : "");
     }
     *ret_argv = argv;
     return 0;

@@ -21,9 +21,24 @@ struct argv {
     size_t count;       /* >= 1 */
 };
 
+/* What the job says of one container; NULL: nothing, which is not the same as an empty list. */
+struct argv_own {
+    const char *image; /* as the job names it; for the text of an error */
+    const struct spec_list *entrypoint, *command;
+};
+static inline struct argv_own argv_own_main(const struct spec *spec) {
+    return (struct argv_own){.image = spec->image,
+                             .entrypoint = spec->has_entrypoint ? &spec->entrypoint : NULL,
+                             .command = spec->has_command ? &spec->command : NULL};
+}
+static inline struct argv_own argv_own_service(const struct spec_service *service) {
+    return (struct argv_own){.image = service->image,
+                             .command = service->has_command ? &service->command : NULL};
+}
+
 /* entrypoint, cmd: the image's, arrays of strings or NULL. ERR_INVALID: nothing is left to run; the text is
  * meant for people. ERR_LIMIT: more than ARGV_MAX words. */
-int argv_resolve(const struct spec *spec, const json_t *entrypoint, const json_t *cmd, struct argv *ret_argv,
+int argv_resolve(struct argv_own own, const json_t *entrypoint, const json_t *cmd, struct argv *ret_argv,
                  struct err *err);
 void argv_done(struct argv *argv);
 

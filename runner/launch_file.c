@@ -1,5 +1,6 @@
 #include "runner/launch_file.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,7 +19,8 @@ static int put_variable(struct buf *out, const char *name, const char *value) {
                : 0;
 }
 
-static int put_own(const struct attempt *attempt, int64_t deadline_us, struct buf *out) {
+static int put_own(const struct launch_plan *plan, struct buf *out) {
+    const struct attempt *attempt = plan->attempt;
     char number[16];
     char deadline[CLOCK_RFC3339_MAX];
     snprintf(number, sizeof number, "%d", attempt->number);
@@ -30,7 +32,7 @@ static int put_own(const struct attempt *attempt, int64_t deadline_us, struct bu
         {"BERTH_JOB_ID", attempt->job},
         {"BERTH_JOB_NAME", attempt->spec->name ? attempt->spec->name : ""},
         {"BERTH_ATTEMPT", number},
-        {"BERTH_DEADLINE", deadline_us ? clock_format_rfc3339(deadline_us, deadline) : NULL},
+        {"BERTH_DEADLINE", plan->deadline_us ? clock_format_rfc3339(plan->deadline_us, deadline) : NULL},
     };
     for (size_t i = 0; i < ARRAY_LEN(own); i++)
         if (own[i].value && put_variable(out, own[i].name, own[i].value) < 0)
@@ -48,31 +50,97 @@ static bool is_own(const char *name) {
     return false;
 }
 
-static int put_all(const struct attempt *attempt, const struct argv *argv, int64_t deadline_us,
-                   struct buf *out) {
-    const struct spec *spec = attempt->spec;
+static int put_words(struct buf *out, const struct spec_list *words) {
+    for (size_t i = 0; i < words->count; i++)
+        if (put(out, 'c', words->items[i]) < 0)
+            return -1;
+    return 0;
+}
+
+/* https://docs.docker.com/reference/api/engine/ (HealthConfig.Test): ["NONE"] switches it off, [] is that of
+ * the image's parent, which the engine has filled in. Returns the words, 0 for none. */
+static size_t health_words(const json_t *health) {
+    const char *kind = json_string_value(json_array_get(health, 0));
+    return kind && (strcmp(kind, "CMD") == 0 || strcmp(kind, "CMD-SHELL") == 0) ? json_array_size(health) - 1
+                                                                                : 0;
+}
+
+static int put_health(struct buf *out, const json_t *health) {
+    bool shell = strcmp(json_string_value(json_array_get(health, 0)), "CMD-SHELL") == 0;
+    if (shell && (put(out, 'c', "/bin/sh") < 0 || put(out, 'c', "-c") < 0))
+        return -1;
+    for (size_t i = 1; i < json_array_size(health); i++) {
+        const char *word = json_string_value(json_array_get(health, i));
+        if (put(out, 'c', word ? word : "") < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int put_ready(struct buf *out, const struct launch_plan *plan) {
+    enum { PORT_TEXT_MAX = 24 };
+    const struct spec_ready *ready = plan->ready;
+    char port[PORT_TEXT_MAX] = "";
+    if (!ready)
+        return 0;
+    snprintf(port, sizeof port, "%" PRId64, ready->port);
+    switch (ready->kind) {
+    case SPEC_READY_TCP:
+        return put(out, 't', port);
+    case SPEC_READY_HTTP:
+        return buf_addf(out, "h%s%s", port, ready->path) < 0 ? -1 : buf_add(out, "", 1);
+    case SPEC_READY_COMMAND:
+        return put_words(out, &ready->command);
+    case SPEC_READY_LOG:
+        return put(out, 'l', ready->log);
+    case SPEC_READY_DEFAULT:
+    case SPEC_READY_HEALTH:
+        break;
+    }
+    return health_words(plan->health) ? put_health(out, plan->health) : 0;
+}
+
+static int put_binds(struct buf *out, const struct mounts *mounts) {
+    for (size_t i = 0; mounts && i < mounts->count; i++) {
+        const struct mounts_file *file = &mounts->files[i];
+        if (file->dev && (buf_addf(out, "b%ju:%ju:%s", (uintmax_t)file->dev, (uintmax_t)file->inode,
+                                   mounts->items[i].target) < 0 ||
+                          buf_add(out, "", 1) < 0))
+            return -1;
+    }
+    return 0;
+}
+
+static int put_all(const struct launch_plan *plan, struct buf *out) {
     if (buf_add(out, LAUNCH_VERSION, sizeof LAUNCH_VERSION) < 0)
         return -1;
-    for (size_t i = 0; i < argv->count; i++)
-        if (put(out, 'a', argv->items[i]) < 0)
+    for (size_t i = 0; i < plan->argv->count; i++)
+        if (put(out, 'a', plan->argv->items[i]) < 0)
             return -1;
-    for (size_t i = 0; i < spec->env.count; i++)
-        if (!is_own(spec->env.items[i].key) &&
-            put_variable(out, spec->env.items[i].key, spec->env.items[i].value) < 0)
+    for (size_t i = 0; i < plan->env->count; i++)
+        if (!is_own(plan->env->items[i].key) &&
+            put_variable(out, plan->env->items[i].key, plan->env->items[i].value) < 0)
             return -1;
-    if (put_own(attempt, deadline_us, out) < 0)
-        return -1;
-    if (spec->input && put(out, 'i', "") < 0)
+    if (put_own(plan, out) < 0 || (plan->has_input && put(out, 'i', "") < 0) || put_ready(out, plan) < 0 ||
+        put_binds(out, plan->mounts) < 0)
         return -1;
     return buf_add(out, ".", sizeof ".");
 }
 
-int launch_file_build(const struct attempt *attempt, const struct argv *argv, int64_t deadline_us,
-                      struct buf *out, struct err *err) {
-    enum { OWN_ENTRIES = 8 };
-    size_t entries = argv->count + attempt->spec->env.count + OWN_ENTRIES;
-    if (entries > LAUNCH_ENTRIES_MAX || put_all(attempt, argv, deadline_us, out) < 0 ||
-        out->len > LAUNCH_BYTES_MAX)
+static size_t entries_most(const struct launch_plan *plan) {
+    enum { OWN_ENTRIES = 8, SHELL_ENTRIES = 2 };
+    size_t ready = plan->ready ? plan->ready->command.count + SHELL_ENTRIES : 0;
+    return plan->argv->count + plan->env->count + ready + json_array_size(plan->health) +
+           (plan->mounts ? plan->mounts->count : 0) + OWN_ENTRIES;
+}
+
+int launch_file_build(const struct launch_plan *plan, struct buf *out, struct err *err) {
+    if (plan->ready && plan->ready->kind == SPEC_READY_HEALTH && !health_words(plan->health))
+        return err_set(err, ERR_INVALID, 0,
+                       "The image has no HEALTHCHECK, and \"ready\" asks for it with \"health\". Say "
+                       "\"tcp\", \"http\", \"command\" or \"log\".");
+    size_t entries = entries_most(plan);
+    if (entries > LAUNCH_ENTRIES_MAX || put_all(plan, out) < 0 || out->len > LAUNCH_BYTES_MAX)
         return err_set(
             err, ERR_LIMIT, 0,
             "Arguments and environment are too much: %zu entries (at most %d), at most %d bytes in all.",

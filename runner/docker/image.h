@@ -34,6 +34,7 @@ struct image_info {
     const char *user, *workdir;           /* "" when the image does not say */
     const char *stop_signal;              /* "" likewise */
     bool has_healthcheck;
+    const json_t *health; /* what it executes: ["CMD", "word", …], ["CMD-SHELL", "line"]; never NULL */
     int64_t size_bytes;
     const json_t *labels; /* object of strings; never NULL */
     json_t *owner;        /* private */

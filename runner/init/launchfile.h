@@ -9,11 +9,34 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+enum { LAUNCHFILE_PATH_MAX = 4096 /* bytes of an HTTP path */ };
+
+enum launchfile_ready {
+    LAUNCHFILE_READY_EXECUTED, /* as soon as the command was executed */
+    LAUNCHFILE_READY_TCP,
+    LAUNCHFILE_READY_HTTP,
+    LAUNCHFILE_READY_COMMAND,
+    LAUNCHFILE_READY_LOG,
+};
+
+struct launchfile_bind {
+    uint64_t dev, inode;
+    const char *target;
+};
 
 struct launchfile {
     char **argv; /* NULL-terminated, at least one */
     char **env;  /* NULL-terminated, NAME=value; a name occurs once */
     bool has_input;
+    enum launchfile_ready ready;
+    uint16_t port;          /* TCP, HTTP */
+    const char *path;       /* HTTP; begins with "/" */
+    char **command;         /* COMMAND; NULL-terminated, at least one */
+    const char *expression; /* LOG */
+    struct launchfile_bind *binds;
+    size_t bind_count;
     char *block; /* owns the strings */
 };
 

@@ -60,7 +60,7 @@ static void check(size_t i) {
                         .has_command = c.json != NULL};
     AUTO_ARGV struct argv argv = {0};
     struct err err = {0};
-    int got = argv_resolve(&spec, image_entrypoint, image_cmd, &argv, &err);
+    int got = argv_resolve(argv_own_main(&spec), image_entrypoint, image_cmd, &argv, &err);
     if (!rows[i].result) {
         cr_expect(got < 0 && err.kind == ERR_INVALID && strstr(err.text, "img:1"), "row %zu: %s", i,
                   err.text);
@@ -77,6 +77,23 @@ Test(argv, as_the_engine_would) {
         check(i);
 }
 
+Test(argv, a_service_has_a_command_alone) {
+    char *words[] = {(char *)"-x"};
+    struct spec_service service = {.image = (char *)"db", .command = {words, 1}, .has_command = true};
+    AUTO_JSON json_t *image_entrypoint = json_loads("[\"postgres\"]", 0, NULL);
+    AUTO_JSON json_t *image_cmd = json_loads("[\"-y\"]", 0, NULL);
+    struct err err = {0};
+    AUTO_ARGV struct argv replaced = {0};
+    cr_assert_eq(argv_resolve(argv_own_service(&service), image_entrypoint, image_cmd, &replaced, &err), 0);
+    cr_expect_eq(replaced.count, 2);
+    cr_expect_str_eq(replaced.items[0], "postgres");
+    cr_expect_str_eq(replaced.items[1], "-x");
+    service.has_command = false;
+    AUTO_ARGV struct argv kept = {0};
+    cr_assert_eq(argv_resolve(argv_own_service(&service), image_entrypoint, image_cmd, &kept, &err), 0);
+    cr_expect_str_eq(kept.items[1], "-y");
+}
+
 Test(argv, too_many_words) {
     static char word[] = "x";
     char **words = malloc((ARGV_MAX + 1) * sizeof *words);
@@ -85,10 +102,10 @@ Test(argv, too_many_words) {
     struct spec spec = {.image = word, .command = {words, ARGV_MAX}, .has_command = true};
     AUTO_ARGV struct argv argv = {0};
     struct err err = {0};
-    cr_expect_eq(argv_resolve(&spec, NULL, NULL, &argv, &err), 0);
+    cr_expect_eq(argv_resolve(argv_own_main(&spec), NULL, NULL, &argv, &err), 0);
     cr_expect_eq(argv.count, ARGV_MAX);
     argv_done(&argv);
     spec.command.count = ARGV_MAX + 1;
-    cr_expect(argv_resolve(&spec, NULL, NULL, &argv, &err) < 0 && err.kind == ERR_LIMIT);
+    cr_expect(argv_resolve(argv_own_main(&spec), NULL, NULL, &argv, &err) < 0 && err.kind == ERR_LIMIT);
     free(words);
 }
