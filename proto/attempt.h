@@ -37,7 +37,7 @@ enum {
     ATTEMPT_ID_MAX = 37,
     ATTEMPT_NAME_MAX = 64,
     ATTEMPT_NUMBER_MAX = 1000,
-    ATTEMPT_FILE_NAME_MAX = 40,
+    ATTEMPT_FILE_NAME_MAX = 40, /* "journal" with a "." and SPEC_SERVICE_NAME_MAX */
     ATTEMPT_FILE_MAX = 4 * 1024 * 1024
 };
 

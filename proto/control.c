@@ -18,9 +18,13 @@ static const char *const words[CONTROL_TYPE_COUNT] = {
 #undef X
 };
 
+static const char *or_empty(const char *text) {
+    return text ? text : "";
+}
+
 static json_t *encode_config(const struct control *m) {
-    return json_pack("{s:s, s:O, s:s, s:s}", "type", words[CONTROL_CONFIG], "settings", m->settings,
-                     "instance", m->instance, "cluster", m->cluster ? m->cluster : "");
+    return json_pack("{s:s, s:O, s:s, s:s, s:s}", "type", words[CONTROL_CONFIG], "settings", m->settings,
+                     "instance", m->instance, "cluster", or_empty(m->cluster), "cgroup", or_empty(m->cgroup));
 }
 
 static json_t *encode_ready(const struct control *m) {
@@ -33,9 +37,13 @@ static json_t *encode_cancel(const struct control *m) {
                      reason_name(m->reason));
 }
 
+static json_t *encode_extend(const struct control *m) {
+    return json_pack("{s:s, s:I}", "type", words[CONTROL_EXTEND], "run_ms", (json_int_t)m->run_ms);
+}
+
 static json_t *encode_probed(const struct control *m) {
-    return json_pack("{s:s, s:b, s:s}", "type", words[CONTROL_PROBED], "ok", m->ok, "detail",
-                     m->detail ? m->detail : "");
+    return json_pack("{s:s, s:b, s:s, s:s, s:s}", "type", words[CONTROL_PROBED], "ok", m->ok, "detail",
+                     or_empty(m->detail), "cgroup", or_empty(m->cgroup), "warning", or_empty(m->warning));
 }
 
 /* JSON_STRICT: a member that is not named in the format is an error. */
@@ -43,9 +51,10 @@ static int decode_config(json_t *doc, struct control *m, json_error_t *error) {
     const char *type = NULL;
     const char *instance = NULL;
     const char *cluster = NULL;
+    const char *cgroup = NULL;
     json_t *settings = NULL;
-    if (json_unpack_ex(doc, error, JSON_STRICT, "{s:s, s:o, s:s, s:s}", "type", &type, "settings", &settings,
-                       "instance", &instance, "cluster", &cluster) < 0)
+    if (json_unpack_ex(doc, error, JSON_STRICT, "{s:s, s:o, s:s, s:s, s:s}", "type", &type, "settings",
+                       &settings, "instance", &instance, "cluster", &cluster, "cgroup", &cgroup) < 0)
         return -1;
     if (!json_is_object(settings)) {
         snprintf(error->text, sizeof error->text, "settings is not an object");
@@ -54,6 +63,7 @@ static int decode_config(json_t *doc, struct control *m, json_error_t *error) {
     m->settings = json_incref(settings);
     m->instance = mem_strdup(instance);
     m->cluster = mem_strdup(cluster);
+    m->cgroup = mem_strdup(cgroup);
     return 0;
 }
 
@@ -78,15 +88,32 @@ static int decode_cancel(json_t *doc, struct control *m, json_error_t *error) {
     return 0;
 }
 
+static int decode_extend(json_t *doc, struct control *m, json_error_t *error) {
+    const char *type = NULL;
+    json_int_t run_ms = 0;
+    if (json_unpack_ex(doc, error, JSON_STRICT, "{s:s, s:I}", "type", &type, "run_ms", &run_ms) < 0)
+        return -1;
+    if (run_ms < 1) {
+        snprintf(error->text, sizeof error->text, "run_ms is less than 1");
+        return -1;
+    }
+    m->run_ms = run_ms;
+    return 0;
+}
+
 static int decode_probed(json_t *doc, struct control *m, json_error_t *error) {
     const char *type = NULL;
     const char *detail = NULL;
+    const char *cgroup = NULL;
+    const char *warning = NULL;
     int ok = 0;
-    if (json_unpack_ex(doc, error, JSON_STRICT, "{s:s, s:b, s:s}", "type", &type, "ok", &ok, "detail",
-                       &detail) < 0)
+    if (json_unpack_ex(doc, error, JSON_STRICT, "{s:s, s:b, s:s, s:s, s:s}", "type", &type, "ok", &ok,
+                       "detail", &detail, "cgroup", &cgroup, "warning", &warning) < 0)
         return -1;
     m->ok = ok;
     m->detail = mem_strdup(detail);
+    m->cgroup = mem_strdup(cgroup);
+    m->warning = mem_strdup(warning);
     return 0;
 }
 
@@ -94,9 +121,8 @@ static const struct {
     json_t *(*encode)(const struct control *m);
     int (*decode)(json_t *doc, struct control *m, json_error_t *error);
 } codecs[CONTROL_TYPE_COUNT] = {
-    [CONTROL_CONFIG] = {encode_config, decode_config},
-    [CONTROL_READY] = {encode_ready, decode_ready},
-    [CONTROL_CANCEL] = {encode_cancel, decode_cancel},
+    [CONTROL_CONFIG] = {encode_config, decode_config}, [CONTROL_READY] = {encode_ready, decode_ready},
+    [CONTROL_CANCEL] = {encode_cancel, decode_cancel}, [CONTROL_EXTEND] = {encode_extend, decode_extend},
     [CONTROL_PROBED] = {encode_probed, decode_probed},
 };
 
@@ -182,6 +208,8 @@ void control_done(struct control *message) {
     free(message->instance);
     free(message->cluster);
     free(message->detail);
+    free(message->cgroup);
+    free(message->warning);
     message->settings = NULL;
-    message->instance = message->cluster = message->detail = NULL;
+    message->instance = message->cluster = message->detail = message->cgroup = message->warning = NULL;
 }

@@ -127,6 +127,15 @@ static bool fold_started(struct journal *j, const json_t *doc) {
     return true;
 }
 
+/* The last one counts: it says by how much in all. */
+static bool fold_extended(struct journal *j, const json_t *doc) {
+    int64_t run_ms = json_get_int(doc, "run_ms", 0);
+    if (run_ms < 1)
+        return false;
+    j->extended_ms = run_ms;
+    return true;
+}
+
 static bool fold_stopping(struct journal *j, const json_t *doc) {
     enum reason cause = REASON_NONE;
     if (!reason_parse(json_get_string(doc, "cause"), &cause))
@@ -161,9 +170,9 @@ static bool fold_nothing(struct journal *j, const json_t *doc) {
 }
 
 static bool (*const folders[JOURNAL_STEP_COUNT])(struct journal *j, const json_t *doc) = {
-    [JOURNAL_PULLED] = fold_pulled,     [JOURNAL_CREATED] = fold_created, [JOURNAL_STARTED] = fold_started,
-    [JOURNAL_STOPPING] = fold_stopping, [JOURNAL_EXITED] = fold_nothing,  [JOURNAL_VERDICT] = fold_verdict,
-    [JOURNAL_CLEANED] = fold_nothing,
+    [JOURNAL_PULLED] = fold_pulled,     [JOURNAL_CREATED] = fold_created,   [JOURNAL_STARTED] = fold_started,
+    [JOURNAL_EXTENDED] = fold_extended, [JOURNAL_STOPPING] = fold_stopping, [JOURNAL_EXITED] = fold_nothing,
+    [JOURNAL_VERDICT] = fold_verdict,   [JOURNAL_CLEANED] = fold_nothing,
 };
 
 static bool fold_line(struct journal *j, const char *line, size_t len) {

@@ -32,9 +32,12 @@ struct spec_policy spec_policy_builtin(void) {
         .max_start_ms = 10 * MINUTES,
         .default_run_ms = 1 * HOURS,
         .max_run_ms = 7 * DAYS,
+        .default_idle_ms = 0,
+        .max_idle_ms = 0,
         .default_grace_ms = 10 * SECONDS,
         .max_grace_ms = 10 * MINUTES,
         .allowed_caps = NULL,
+        .bind_roots = NULL,
     };
 }
 
@@ -42,7 +45,9 @@ struct spec_policy spec_policy_unlimited(void) {
     struct spec_policy p = spec_policy_builtin();
     p.max_cpus_milli = p.max_memory_bytes = p.max_pids = p.max_shm_bytes = p.max_nofile = p.max_log_bytes = 0;
     p.max_tmpfs_bytes = p.max_queue_ms = p.max_pull_ms = p.max_start_ms = p.max_run_ms = p.max_grace_ms = 0;
-    p.default_cpus_milli = p.default_queue_ms = 0; /* absent stays none */
+    p.max_idle_ms = 0;
+    p.default_cpus_milli = p.default_queue_ms = p.default_idle_ms = 0; /* absent stays none */
     p.allowed_caps = "ALL";
+    p.bind_roots = "/";
     return p;
 }

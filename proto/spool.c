@@ -63,7 +63,7 @@ static int header_possible(const unsigned char *bytes, size_t len) {
     if (len > 1 && (bytes[1] < SPOOL_OUTPUT || bytes[1] > SPOOL_LOST))
         return 0;
     if (len > 2) {
-        int is_stream = bytes[2] == SPOOL_STDOUT || bytes[2] == SPOOL_STDERR;
+        int is_stream = bytes[2] >= SPOOL_STDOUT && bytes[2] <= SPOOL_SYSTEM;
         if (has_stream(bytes[1]) ? !is_stream : bytes[2] != 0)
             return 0;
     }

@@ -94,7 +94,7 @@ class Gateway:
         self.control = ours
         values = {"database_url": database_url, "listen": f"127.0.0.1:{self.port}", "auth": "on",
                   "admin_token": TOKEN, "log_level": "debug", "instance": "test", **settings}
-        ours.send(json.dumps({"type": "config", "settings": values, "instance": "test", "cluster": ""}).encode())
+        ours.send(json.dumps({"type": "config", "settings": values, "instance": "test", "cluster": "", "cgroup": ""}).encode())
         self.log = []
         import threading
         self.reader = threading.Thread(target=self._read_log, daemon=True)

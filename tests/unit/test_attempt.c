@@ -74,6 +74,14 @@ Test(attempt, names_go_both_ways) {
     cr_expect_eq(number, ATTEMPT_NUMBER_MAX);
 }
 
+Test(attempt, files_of_services_have_names_of_their_own) {
+    char name[ATTEMPT_FILE_NAME_MAX];
+    cr_expect_str_eq(attempt_file_name(ATTEMPT_SPOOL, NULL, name), "spool");
+    cr_expect_str_eq(attempt_file_name(ATTEMPT_LAUNCH, "db", name), "launch.db");
+    cr_expect_str_eq(attempt_file_name(ATTEMPT_JOURNAL, "abcdefghijklmnopqrstuvwx", name),
+                     "journal.abcdefghijklmnopqrstuvwx");
+}
+
 Test(attempt, other_names_are_refused) {
     static const char *const cases[] = {
         "",

@@ -40,9 +40,13 @@ Test(control, config_goes_over) {
     AUTO_JSON json_t *settings = json_pack("{s:s, s:s}", "slots", "4", "admin_token",
                                            "s\xc3\xa9"
                                            "cret \"x\"\n");
-    struct control m = {
-        .type = CONTROL_CONFIG, .settings = settings, .instance = (char *)"host-1", .cluster = (char *)""};
+    struct control m = {.type = CONTROL_CONFIG,
+                        .settings = settings,
+                        .instance = (char *)"host-1",
+                        .cluster = (char *)"",
+                        .cgroup = (char *)"berth/host-1"};
     struct control got = sent_and_received(&m);
+    cr_expect_str_eq(got.cgroup, "berth/host-1");
     cr_expect(json_equal(got.settings, settings));
     cr_expect_str_eq(got.instance, "host-1");
     cr_expect_str_eq(got.cluster, "");
@@ -61,6 +65,20 @@ Test(control, ready_cancel_and_probed_go_over) {
         &(struct control){.type = CONTROL_PROBED, .ok = false, .detail = (char *)"no engine"});
     cr_expect_not(got.ok);
     cr_expect_str_eq(got.detail, "no engine");
+    cr_expect_str_eq(got.cgroup, "");
+    cr_expect_str_eq(got.warning, "");
+    control_done(&got);
+    got = sent_and_received(&(struct control){
+        .type = CONTROL_PROBED, .ok = true, .cgroup = (char *)"berth/a", .warning = (char *)"no rules"});
+    cr_expect_str_eq(got.cgroup, "berth/a");
+    cr_expect_str_eq(got.warning, "no rules");
+    control_done(&got);
+}
+
+Test(control, extend_goes_over) {
+    struct control got =
+        sent_and_received(&(struct control){.type = CONTROL_EXTEND, .run_ms = INT64_C(31536000000)});
+    cr_expect_eq(got.run_ms, INT64_C(31536000000));
     control_done(&got);
 }
 
@@ -79,12 +97,22 @@ Test(control, what_is_wrong_is_refused) {
         "{\"type\":\"cancel\",\"force\":true,\"reason\":\"oom\"}",
         "{\"type\":\"cancel\",\"force\":true,\"reason\":\"because\"}",
         "{\"type\":\"cancel\",\"force\":true,\"reason\":\"requested\",\"x\":0}",
+        "{\"type\":\"extend\"}",
+        "{\"type\":\"extend\",\"run_ms\":0}",
+        "{\"type\":\"extend\",\"run_ms\":-1}",
+        "{\"type\":\"extend\",\"run_ms\":1.5}",
+        "{\"type\":\"extend\",\"run_ms\":\"10m\"}",
+        "{\"type\":\"extend\",\"run_ms\":1,\"more\":1}",
         "{\"type\":\"probed\",\"ok\":true}",
+        "{\"type\":\"probed\",\"ok\":true,\"detail\":\"\"}",
+        "{\"type\":\"probed\",\"ok\":true,\"detail\":\"\",\"cgroup\":\"\"}",
         "{\"type\":\"probed\",\"ok\":\"yes\",\"detail\":\"\"}",
-        "{\"type\":\"config\",\"settings\":[],\"instance\":\"a\",\"cluster\":\"\"}",
+        "{\"type\":\"config\",\"settings\":[],\"instance\":\"a\",\"cluster\":\"\",\"cgroup\":\"\"}",
+        "{\"type\":\"config\",\"settings\":{},\"instance\":\"a\",\"cluster\":\"\"}",
         "{\"type\":\"config\",\"settings\":{},\"instance\":\"a\"}",
-        "{\"type\":\"config\",\"settings\":{},\"instance\":null,\"cluster\":\"\"}",
-        "{\"type\":\"config\",\"settings\":{},\"instance\":\"a\",\"cluster\":\"\",\"secrets\":{}}",
+        "{\"type\":\"config\",\"settings\":{},\"instance\":null,\"cluster\":\"\",\"cgroup\":\"\"}",
+        "{\"type\":\"config\",\"settings\":{},\"instance\":\"a\",\"cluster\":\"\",\"cgroup\":\"\","
+        "\"secrets\":{}}",
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct err err = {0};

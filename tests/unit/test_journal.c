@@ -33,6 +33,8 @@ static const char whole[] =
     "{\"step\":\"started\",\"time_us\":30,\"container\":\"c1\",\"boot_ns\":300,\"boot_id\":\"b1\",\"news\":["
     "1]}\n"
     "{\"step\":\"started\",\"time_us\":35,\"container\":\"c1\",\"boot_ns\":350,\"boot_id\":\"b1\"}\n"
+    "{\"step\":\"extended\",\"time_us\":36,\"run_ms\":5000}\n"
+    "{\"step\":\"extended\",\"time_us\":37,\"run_ms\":9000}\n"
     "{\"step\":\"stopping\",\"time_us\":40,\"cause\":\"run_deadline\",\"boot_ns\":400,\"boot_id\":\"b1\"}\n"
     "{\"step\":\"stopping\",\"time_us\":41,\"cause\":\"requested\",\"boot_ns\":410,\"boot_id\":\"b2\"}\n"
     "{\"step\":\"exited\",\"time_us\":50}\n"
@@ -44,12 +46,13 @@ static const char whole[] =
     "{\"step\":\"cleaned\",\"time_us\":70}\n";
 
 static void expect_whole(const struct journal *j) {
-    static const int64_t times[JOURNAL_STEP_COUNT] = {10, 20, 30, 40, 50, 60, 70};
+    static const int64_t times[JOURNAL_STEP_COUNT] = {10, 20, 30, 36, 40, 50, 60, 70};
     cr_expect_arr_eq(j->time_us, times, sizeof times);
     cr_expect_str_eq(j->digest, "sha256:ab");
     cr_expect_str_eq(j->container, "c1");
     cr_expect_eq(j->started_boot_ns, 300, "the first start counts");
     cr_expect_str_eq(j->started_boot_id, "b1");
+    cr_expect_eq(j->extended_ms, 9000, "the last extension counts");
     cr_expect_eq(j->stopping, REASON_RUN_DEADLINE, "the first cause counts");
     cr_expect_eq(j->stopping_boot_ns, 400, "the grace runs from the first stop");
     cr_expect_str_eq(j->stopping_boot_id, "b1");
@@ -112,6 +115,9 @@ Test(journal, wrong_lines_change_nothing) {
         "{\"step\":\"started\",\"time_us\":5}",
         "{\"step\":\"started\",\"time_us\":5,\"boot_ns\":-1,\"boot_id\":\"b\"}",
         "{\"step\":\"started\",\"time_us\":5,\"boot_ns\":1,\"boot_id\":\"b\",\"container\":7}",
+        "{\"step\":\"extended\",\"time_us\":5}",
+        "{\"step\":\"extended\",\"time_us\":5,\"run_ms\":0}",
+        "{\"step\":\"extended\",\"time_us\":5,\"run_ms\":\"5s\"}",
         "{\"step\":\"stopping\",\"time_us\":5,\"cause\":\"mood\"}",
         "{\"step\":\"verdict\",\"time_us\":5}",
         "{\"step\":\"verdict\",\"time_us\":5,\"status\":\"running\",\"reason\":null,\"message\":\"\"}",

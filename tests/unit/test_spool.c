@@ -26,6 +26,13 @@ Test(spool, round_trip) {
     cr_assert_arr_eq(payload, "hello", 5);
 }
 
+Test(spool, the_runner_has_a_stream_of_its_own) {
+    unsigned char bytes[100];
+    size_t len = put(bytes, SPOOL_OUTPUT, SPOOL_SYSTEM, "pulling", 7);
+    cr_assert_eq(spool_next(bytes, len, &header, &payload, &used), SPOOL_RECORD);
+    cr_assert_eq(header.stream, SPOOL_SYSTEM);
+}
+
 Test(spool, what_is_lost_has_a_stream_and_a_number) {
     unsigned char bytes[100];
     struct spool_lost lost = {.bytes = INT64_C(5000000000), .error = 28}, got;
@@ -73,7 +80,7 @@ Test(spool, lengths_are_bounded) {
     static const struct spool_header wrong[] = {
         {.type = SPOOL_OUTPUT, .stream = SPOOL_STDOUT, .len = SPOOL_PAYLOAD_MAX + 1},
         {.type = SPOOL_OUTPUT, .stream = SPOOL_STDOUT, .len = 0},
-        {.type = SPOOL_OUTPUT, .stream = 3, .len = 1},
+        {.type = SPOOL_OUTPUT, .stream = 4, .len = 1},
         {.type = SPOOL_END, .len = sizeof(struct spool_end) - 1},
         {.type = SPOOL_STARTED, .len = UINT32_MAX},
         {.type = SPOOL_LOST, .stream = SPOOL_STDOUT, .len = sizeof(struct spool_lost) + 1},
