@@ -23,15 +23,22 @@ static int stop(struct job *job, enum reason cause, struct err *err) {
     return 0;
 }
 
-/* Under the run deadline, which began with the start, whichever runner that was. */
+/* Under the run deadline, which began with the start, whichever runner that was. Comes back from its wait
+ * whenever there is something to look at. */
 static enum reason await_end_or_cause(struct job *job) {
-    struct ctx ctx = ctx_child(&job->orders->live);
     int64_t run_ms = job->attempt->spec->deadlines.run_ms;
-    if (run_ms > 0)
-        ctx_deadline_at(&ctx, job->journal.started_boot_ns + run_ms * NS_PER_MS);
-    if (part_await_end(&job->main, &ctx) == 1 || part_ends_by_itself(&job->main))
-        return REASON_NONE;
-    return job->orders->canceled ? job->orders->reason : REASON_RUN_DEADLINE;
+    for (;;) {
+        orders_calm(job->orders);
+        struct ctx ctx = ctx_child(&job->orders->calm);
+        if (run_ms > 0)
+            ctx_deadline_at(&ctx, job->journal.started_boot_ns + run_ms * NS_PER_MS);
+        if (part_await_end(&job->main, &ctx) == 1 || part_ends_by_itself(&job->main))
+            return REASON_NONE;
+        if (job->orders->canceled)
+            return job->orders->reason;
+        if (ctx_state(&ctx) == CTX_EXPIRED)
+            return REASON_RUN_DEADLINE;
+    }
 }
 
 int job_watch(struct job *job, struct err *err) {
