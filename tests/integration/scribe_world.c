@@ -134,7 +134,8 @@ static void write_spec(struct job *job, int64_t limit) {
     a->tenant = mem_strdup("default");
     a->number = 1;
     a->claimed_us = clock_real_us();
-    run_sql("insert into berth.jobs (id, spec, status, attempt) values ($1, '{}', 'preparing', 1)", a->job);
+    run_sql("insert into berth.jobs (id, spec, attempt) values ($1, '{}', 1)", a->job);
+    run_sql("update berth.jobs set status = 'preparing' where id = $1", a->job);
     AUTO_RESULT PGresult *r = NULL;
     cr_assert_eq(DB_EXEC(db, &ctx,
                          "insert into berth.attempts (job_id, number, token, orchestrator, log_limit) values "

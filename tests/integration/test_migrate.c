@@ -98,14 +98,16 @@ Test(migrate, keeps_the_state_machine_as_the_program_has_it) {
     db_free(db);
 }
 
-/* A job is put in with the first status, and asked to go to the second. */
+/* A job is put in with the first status, behind the triggers' backs, and asked to go to the second. */
 static bool step(enum status from, enum status to) {
     AUTO_RESULT PGresult *r = NULL;
+    cr_assert_eq(db_run(db, &ctx, "set session_replication_role = replica", &err), 0, "%s", err.text);
     cr_assert_eq(
         DB_EXEC(db, &ctx,
                 "insert into berth.jobs (id, spec, status) values (berth.uuid7(), '{}', $1) returning id", &r,
                 &err, DB_TEXT(status_name(from))),
         0, "%s", err.text);
+    cr_assert_eq(db_run(db, &ctx, "set session_replication_role = origin", &err), 0, "%s", err.text);
     int done = DB_EXEC(db, &ctx, "update berth.jobs set status = $2, attempt = 3, reason = 'r' where id = $1",
                        NULL, &err, DB_TEXT(db_get_text(r, 0, 0)), DB_TEXT(status_name(to)));
     if (done < 0) {
@@ -116,7 +118,7 @@ static bool step(enum status from, enum status to) {
     cr_assert_eq(DB_EXEC(db, &ctx, "select count(*), max(attempt) from berth.events where job_id = $1",
                          &events, &err, DB_TEXT(db_get_text(r, 0, 0))),
                  0);
-    cr_expect_eq(db_get_int(events, 0, 0), done == 0 && from != to ? 2 : 1);
+    cr_expect_eq(db_get_int(events, 0, 0), done == 0 && from != to ? 1 : 0);
     return done == 0;
 }
 
@@ -127,10 +129,21 @@ Test(migrate, the_database_allows_the_steps_of_the_table_and_no_others) {
         for (int to = 0; to < STATUS_COUNT; to++)
             cr_expect_eq(step(from, to), from == to || status_can_step(from, to), "%s to %s",
                          status_name(from), status_name(to));
-    cr_expect_eq(db_run(db, &ctx,
-                        "insert into berth.jobs (id, spec, status) values (berth.uuid7(), '{}', 'hm')", &err),
-                 -1);
-    cr_expect_eq(err.code, db_sqlstate("BE001"));
+    db_free(db);
+}
+
+Test(migrate, a_job_begins_as_scheduled_or_queued_and_as_nothing_else) {
+    open_database("first");
+    migrate();
+    for (int first = 0; first <= STATUS_COUNT; first++) {
+        const char *word = first < STATUS_COUNT ? status_name(first) : "hm";
+        bool may = first == STATUS_SCHEDULED || first == STATUS_QUEUED;
+        int done =
+            DB_EXEC(db, &ctx, "insert into berth.jobs (id, spec, status) values (berth.uuid7(), '{}', $1)",
+                    NULL, &err, DB_TEXT(word));
+        cr_expect_eq(done == 0, may, "%s", word);
+        cr_expect(may || err.code == db_sqlstate("BE001"), "%s", err.text);
+    }
     db_free(db);
 }
 
