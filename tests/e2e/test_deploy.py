@@ -100,5 +100,4 @@ def test_compose(clone):
         for container in docker("ps", "-aq", "--filter", f"name=berth-{long if 'long' in dir() else 'none'}", check=False).split():
             docker("rm", "-f", container, check=False)
         shutil.rmtree(state, ignore_errors=True)
-        for image in ("berth-test-berth", "berth-test-postgres"):
-            docker("rmi", "-f", image, check=False)
+        docker("rmi", "-f", "berth-test-berth", check=False)
