@@ -9,10 +9,17 @@
 #include "base/units.h"
 #include "proto/launch.h"
 
-enum { EXIT_NOT_FOUND = 127, EXIT_SIGNALED = 128, EXIT_KILLED = 137, SIGNAL_TEXT_MAX = 32 };
+enum {
+    EXIT_NOT_FOUND = 127,
+    EXIT_SIGNALED = 128,
+    SIGNAL_LAST = 64, /* signal(7): SIGRTMAX */
+    SIGNAL_TEXT_MAX = 32,
+    MANNER_MAX = 128
+};
 
 static void conclude(struct verdict *v, enum reason reason, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+static void add(struct verdict *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static void conclude(struct verdict *v, enum reason reason, const char *fmt, ...) {
     v->reason = reason;
@@ -20,6 +27,18 @@ static void conclude(struct verdict *v, enum reason reason, const char *fmt, ...
     va_list args;
     va_start(args, fmt);
     vsnprintf(v->message, sizeof v->message, fmt, args);
+    va_end(args);
+}
+
+/* One more sentence behind the message. */
+static void add(struct verdict *v, const char *fmt, ...) {
+    size_t len = strlen(v->message);
+    va_list args;
+    va_start(args, fmt);
+    if (len + 2 < sizeof v->message) {
+        v->message[len++] = ' ';
+        vsnprintf(v->message + len, sizeof v->message - len, fmt, args);
+    }
     va_end(args);
 }
 
@@ -33,14 +52,29 @@ static const char *signal_text(int number, char out[SIGNAL_TEXT_MAX]) {
     return out;
 }
 
-static struct usage usage_from_end(const struct evidence *e) {
+static const char *processes(int64_t count) {
+    return count == 1 ? "process" : "processes";
+}
+
+/* --- figures --- */
+
+static int64_t sum(int64_t a, int64_t b) {
+    if (a < 0 || b < 0)
+        return a < 0 ? b : a;
+    return a + b;
+}
+
+/* Peaks are summed, too: those of several containers need not fall together, so it is an upper bound. */
+static struct usage usage_of(const struct evidence *e) {
+    const struct spool_end *end = &e->end;
+    const struct usage *others = &e->others;
     if (!e->end_known)
-        return (struct usage){-1, -1, -1, -1, -1};
-    return (struct usage){.cpu_us = e->end.cpu_us,
-                          .memory_peak_bytes = e->end.memory_peak_bytes,
-                          .pids_peak = e->end.pids_peak,
-                          .oom_kills = e->end.oom_kills,
-                          .throttled_us = e->end.throttled_us};
+        return *others;
+    return (struct usage){.cpu_us = sum(end->cpu_us, others->cpu_us),
+                          .memory_peak_bytes = sum(end->memory_peak_bytes, others->memory_peak_bytes),
+                          .pids_peak = sum(end->pids_peak, others->pids_peak),
+                          .oom_kills = sum(end->oom_kills, others->oom_kills),
+                          .throttled_us = sum(end->throttled_us, others->throttled_us)};
 }
 
 static void put_end_status(const struct evidence *e, struct verdict *v) {
@@ -52,70 +86,160 @@ static void put_end_status(const struct evidence *e, struct verdict *v) {
         v->exit_code = WEXITSTATUS(e->end.wait_status);
 }
 
+/* --- ended by Berth --- */
+
 static void decide_fault(const struct evidence *e, struct verdict *v) {
     const char *words = e->fault_text[0] ? e->fault_text : "no more is known";
     conclude(v, e->fault, "%s", words);
 }
 
 /* How the job took the stop, as the end of a sentence. */
-static const char *stop_manner(const struct evidence *e, char *out, size_t max) {
+static const char *stop_manner(const struct evidence *e, char out[MANNER_MAX]) {
     char grace[UNITS_TEXT_MAX];
     units_format_duration(e->spec->stop.grace_ms, grace);
     if (!e->started)
-        snprintf(out, max, "its command was not started");
+        snprintf(out, MANNER_MAX, "its command was not started");
     else if (e->killed)
-        snprintf(out, max, "it had to be killed (it has %s from the stop signal on, unless forced)", grace);
+        snprintf(out, MANNER_MAX, "it had to be killed (it has %s from the stop signal on, unless forced)",
+                 grace);
     else
-        snprintf(out, max, "it ended within its grace of %s", grace);
+        snprintf(out, MANNER_MAX, "it ended within its grace of %s", grace);
     return out;
 }
 
-static void decide_stop(const struct evidence *e, struct verdict *v) {
+static void stop_pull(const struct evidence *e, struct verdict *v) {
     char figure[UNITS_TEXT_MAX];
-    char manner[128];
-    stop_manner(e, manner, sizeof manner);
-    if (e->stop == REASON_PULL_DEADLINE)
-        conclude(v, e->stop,
-                 "The image \"%s\" was not there within %s. Raise deadlines.pull, or look at the registry's "
-                 "speed.",
-                 e->spec->image, units_format_duration(e->spec->deadlines.pull_ms, figure));
-    else if (e->stop == REASON_START_DEADLINE)
-        conclude(v, e->stop,
-                 "The container was not started within %s. The engine is slow or overloaded; raise "
-                 "deadlines.start if "
-                 "that is normal here.",
-                 units_format_duration(e->spec->deadlines.start_ms, figure));
-    else if (e->stop == REASON_RUN_DEADLINE)
-        conclude(v, e->stop,
-                 "The job ran longer than its deadline of %s and was stopped; %s. Raise deadlines.run if "
-                 "it needs more.",
-                 units_format_duration(e->spec->deadlines.run_ms, figure), manner);
-    else if (e->stop == REASON_SHUTDOWN)
-        conclude(v, e->stop,
-                 "The job was canceled because the orchestrator was told to end all its jobs; %s.", manner);
-    else if (e->stop == REASON_SUPERSEDED)
-        conclude(v, e->stop,
-                 "The job was canceled in favour of a newer one with the same concurrency key; %s.", manner);
-    else
-        conclude(v, e->stop, "The job was canceled on request; %s.", manner);
+    conclude(v, e->stop,
+             "The image \"%s\" was not there within %s. Raise deadlines.pull, or look at the registry's "
+             "speed.",
+             e->spec->image, units_format_duration(e->spec->deadlines.pull_ms, figure));
 }
+
+static void stop_start(const struct evidence *e, struct verdict *v) {
+    char figure[UNITS_TEXT_MAX];
+    conclude(v, e->stop,
+             "The container was not started within %s. The engine is slow or overloaded; raise "
+             "deadlines.start if that is normal here.",
+             units_format_duration(e->spec->deadlines.start_ms, figure));
+}
+
+static void stop_run(const struct evidence *e, struct verdict *v) {
+    char whole[UNITS_TEXT_MAX];
+    char first[UNITS_TEXT_MAX];
+    char more[UNITS_TEXT_MAX];
+    char extended[3 * UNITS_TEXT_MAX] = "";
+    char manner[MANNER_MAX];
+    int64_t run_ms = e->spec->deadlines.run_ms;
+    units_format_duration(run_ms + e->extended_ms, whole);
+    if (e->extended_ms)
+        snprintf(extended, sizeof extended, " (%s, extended by %s)", units_format_duration(run_ms, first),
+                 units_format_duration(e->extended_ms, more));
+    conclude(v, e->stop,
+             "The job ran longer than its deadline of %s%s and was stopped; %s. Raise deadlines.run if "
+             "it needs more.",
+             whole, extended, stop_manner(e, manner));
+}
+
+static void stop_idle(const struct evidence *e, struct verdict *v) {
+    char figure[UNITS_TEXT_MAX];
+    char manner[MANNER_MAX];
+    conclude(v, e->stop,
+             "The job wrote no output for %s, its idle deadline, and was stopped; %s. Raise deadlines.idle "
+             "if such a silence is normal, or let the job write a sign of life.",
+             units_format_duration(e->spec->deadlines.idle_ms, figure), stop_manner(e, manner));
+}
+
+static void stop_service(const struct evidence *e, struct verdict *v) {
+    char manner[MANNER_MAX];
+    conclude(v, e->stop, "%s The job was stopped for that; %s.",
+             e->stop_text[0] ? e->stop_text : "A service of the job ended before the job did.",
+             stop_manner(e, manner));
+}
+
+static void stop_shutdown(const struct evidence *e, struct verdict *v) {
+    char manner[MANNER_MAX];
+    conclude(v, e->stop, "The job was canceled because the orchestrator was told to end all its jobs; %s.",
+             stop_manner(e, manner));
+}
+
+static void stop_superseded(const struct evidence *e, struct verdict *v) {
+    char manner[MANNER_MAX];
+    conclude(v, e->stop, "The job was canceled in favour of a newer one with the same concurrency key; %s.",
+             stop_manner(e, manner));
+}
+
+static void stop_requested(const struct evidence *e, struct verdict *v) {
+    char manner[MANNER_MAX];
+    conclude(v, e->stop, "The job was canceled on request; %s.", stop_manner(e, manner));
+}
+
+static void decide_stop(const struct evidence *e, struct verdict *v) {
+    static void (*const stops[REASON_COUNT])(const struct evidence *e, struct verdict *v) = {
+        [REASON_PULL_DEADLINE] = stop_pull,     [REASON_START_DEADLINE] = stop_start,
+        [REASON_RUN_DEADLINE] = stop_run,       [REASON_IDLE_DEADLINE] = stop_idle,
+        [REASON_SERVICE_FAILED] = stop_service, [REASON_SHUTDOWN] = stop_shutdown,
+        [REASON_SUPERSEDED] = stop_superseded,  [REASON_REQUESTED] = stop_requested,
+    };
+    if (stops[e->stop])
+        stops[e->stop](e, v);
+    else
+        conclude(v, e->stop, "The job was stopped.");
+    if (e->paused)
+        add(v, "Someone else had paused its container (`docker pause`?); it was resumed so that it could "
+               "end.");
+}
+
+/* --- ended by the kernel, or by others --- */
 
 static void decide_oom(const struct evidence *e, struct verdict *v) {
     char limit[UNITS_TEXT_MAX];
     char peak[UNITS_TEXT_MAX];
     units_format_size(e->spec->limits.memory_bytes, limit);
-    if (e->end_known && e->end.memory_peak_bytes > 0)
+    if (e->end_known && e->end.oom_kills > 0)
         conclude(v, REASON_OOM,
-                 "The kernel killed %lld process(es) of the job for memory: the limit is %s, the peak was "
-                 "%s. Raise "
-                 "limits.memory or let the job use less.",
-                 (long long)e->end.oom_kills, limit, units_format_size(e->end.memory_peak_bytes, peak));
+                 "The kernel killed %lld %s of the job for memory, and the job failed: the limit is %s, the "
+                 "peak was %s. Raise limits.memory or let the job use less.",
+                 (long long)e->end.oom_kills, processes(e->end.oom_kills), limit,
+                 e->end.memory_peak_bytes > 0 ? units_format_size(e->end.memory_peak_bytes, peak)
+                                              : "not told");
     else
         conclude(v, REASON_OOM,
-                 "The kernel killed the job for memory: the limit is %s. Raise limits.memory or let the job "
-                 "use less.",
+                 "The kernel killed the job for memory, berth-init with it: the limit is %s. Raise "
+                 "limits.memory or let the job use less.",
                  limit);
 }
+
+static void decide_host_restarted(struct verdict *v) {
+    conclude(v, REASON_HOST_RESTARTED,
+             "The machine was restarted while the job ran, and its container ended with it.");
+}
+
+static void decide_engine_restarted(struct verdict *v) {
+    conclude(v, REASON_ENGINE_RESTARTED,
+             "The Docker Engine ended or was restarted while the job ran, and took the container with it. "
+             "Run the job again (retry.on takes \"engine_restarted\"); with live-restore in the engine's "
+             "settings jobs outlive its restarts.");
+}
+
+static void decide_killed(int signal, struct verdict *v) {
+    char name[SIGNAL_TEXT_MAX];
+    conclude(v, REASON_CONTAINER_KILLED,
+             "The container was killed by someone else with signal %s: neither Berth nor the kernel's memory "
+             "limit did it. Look for `docker kill`, `docker stop` or a clean-up job at that time.",
+             signal_text(signal, name));
+}
+
+static void decide_removed(const struct evidence *e, struct verdict *v) {
+    if (e->engine_oom_killed && !e->kill_signal) {
+        decide_oom(e, v);
+        return;
+    }
+    conclude(v, REASON_CONTAINER_REMOVED,
+             "The container was removed by someone else while the job ran (`docker rm`, a prune job?), so "
+             "how the command ended is not known.");
+}
+
+/* --- ended by itself --- */
 
 static void decide_not_executed(const struct evidence *e, struct verdict *v) {
     const char *why = strerrordesc_np(e->end.exec_errno);
@@ -131,10 +255,23 @@ static void decide_not_executed(const struct evidence *e, struct verdict *v) {
                  e->program, e->spec->image, why ? why : "unknown error");
 }
 
+/* A signal that came from outside of the container, and none of ours was sent, has ended the command. */
+static bool ended_from_outside(const struct evidence *e, const struct verdict *v) {
+    int outside = e->end.signal_outside;
+    return outside && v->signal && (v->signal == outside || outside == LAUNCH_KILL_SIGNAL);
+}
+
 static void decide_own_end(const struct evidence *e, struct verdict *v) {
     char name[SIGNAL_TEXT_MAX];
+    int outside = e->end.signal_outside;
     if (e->end.exec_errno)
         decide_not_executed(e, v);
+    else if (outside && e->host_restarted)
+        decide_host_restarted(v);
+    else if (outside && e->engine_restarted) /* also where the command took it for a wish and ended with 0 */
+        decide_engine_restarted(v);
+    else if (ended_from_outside(e, v))
+        decide_killed(v->signal, v);
     else if (v->exit_code == 0)
         conclude(v, REASON_NONE, "The command ended with exit code 0.");
     else if (e->end.oom_kills > 0)
@@ -143,31 +280,64 @@ static void decide_own_end(const struct evidence *e, struct verdict *v) {
         conclude(v, REASON_SIGNAL, "The command was ended by signal %s.", signal_text(v->signal, name));
     else
         conclude(v, REASON_EXIT_CODE, "The command ended with exit code %d.", v->exit_code);
+    if (outside && (v->reason == REASON_NONE || v->reason == REASON_EXIT_CODE))
+        add(v, "Someone else had sent signal %s to the container before.", signal_text(outside, name));
 }
 
-/* The container has ended without a word of init. */
-static void decide_without_end(const struct evidence *e, struct verdict *v) {
-    char name[SIGNAL_TEXT_MAX];
-    if (e->engine_oom_killed)
-        decide_oom(e, v);
+/* --- ended without a word of init --- */
+
+/* What init itself ends with when it has refused its work, and nobody else. */
+static bool refused_by_init(const struct evidence *e, struct verdict *v) {
+    if (!e->inspected || e->kill_signal)
+        return false;
+    if (e->engine_exit_code == LAUNCH_EXIT_BIND_CHANGED)
+        conclude(v, REASON_SPEC_REFUSED,
+                 "A bind of the job was not what it had been when it was checked: the path was changed "
+                 "between the check and the start, and the command was not executed. Let nobody else change "
+                 "names below the directories that are bound.");
     else if (e->engine_exit_code == LAUNCH_EXIT_BROKEN)
         conclude(v, REASON_INTERNAL,
                  "berth-init could not begin its work in the container, and the command never ran%s%s. What "
                  "it said about that is not kept. Most likely the engine does not see the state directory at "
                  "the same path: berthd's probe at its start looks for that.",
                  e->engine_error[0] ? "; the engine says: " : "", e->engine_error);
-    else if (e->engine_exit_code > EXIT_SIGNALED)
-        conclude(v, REASON_CONTAINER_KILLED,
-                 "Someone else killed the container with signal %s: neither Berth nor the kernel's memory "
-                 "limit did. "
-                 "Look for `docker kill`, `docker stop` or a restart of the engine at that time.",
-                 signal_text(e->engine_exit_code - EXIT_SIGNALED, name));
+    else
+        return false;
+    return true;
+}
+
+static void decide_inspected(const struct evidence *e, struct verdict *v) {
+    int by_code = e->engine_exit_code - EXIT_SIGNALED;
+    if (e->kill_signal)
+        decide_killed(e->kill_signal, v);
+    else if (e->engine_oom_killed)
+        decide_oom(e, v);
+    else if (by_code > 0 && by_code <= SIGNAL_LAST)
+        decide_killed(by_code, v);
     else
         conclude(
             v, REASON_INTERNAL,
             "The container ended with status %d, and berth-init left no record of how the command ended%s%s.",
             e->engine_exit_code, e->engine_error[0] ? "; the engine says: " : "", e->engine_error);
 }
+
+static void decide_without_end(const struct evidence *e, struct verdict *v) {
+    if (refused_by_init(e, v))
+        return;
+    if (e->host_restarted)
+        decide_host_restarted(v);
+    else if (e->engine_restarted)
+        decide_engine_restarted(v);
+    else if (e->container_missing)
+        decide_removed(e, v);
+    else if (e->inspected)
+        decide_inspected(e, v);
+    else
+        conclude(v, REASON_INTERNAL,
+                 "How the command ended is not known: there is neither a container nor a record.");
+}
+
+/* --- all together --- */
 
 enum reason verdict_refusal(int http_status, const char *text) {
     enum { SERVER_ERROR = 500 };
@@ -187,8 +357,20 @@ enum reason verdict_refusal(int http_status, const char *text) {
     return REASON_INTERNAL;
 }
 
+/* A lack of memory that did not end the job is worth a word all the same. */
+static void add_warnings(const struct evidence *e, struct verdict *v) {
+    char limit[UNITS_TEXT_MAX];
+    if (e->end_known && e->end.oom_kills > 0 && v->reason != REASON_OOM)
+        add(v, "Warning: the kernel killed %lld %s of the job for memory (limit %s) while it ran.",
+            (long long)e->end.oom_kills, processes(e->end.oom_kills),
+            units_format_size(e->spec->limits.memory_bytes, limit));
+    if (e->others.oom_kills > 0)
+        add(v, "Warning: the kernel killed %lld %s of the job's services for memory.",
+            (long long)e->others.oom_kills, processes(e->others.oom_kills));
+}
+
 void verdict_decide(const struct evidence *e, struct verdict *ret_verdict) {
-    struct verdict v = {.exit_code = -1, .usage = usage_from_end(e)};
+    struct verdict v = {.exit_code = -1, .usage = usage_of(e)};
     put_end_status(e, &v);
     if (e->fault != REASON_NONE)
         decide_fault(e, &v);
@@ -196,19 +378,8 @@ void verdict_decide(const struct evidence *e, struct verdict *ret_verdict) {
         decide_stop(e, &v);
     else if (e->end_known)
         decide_own_end(e, &v);
-    else if (e->host_restarted)
-        conclude(&v, REASON_HOST_RESTARTED,
-                 "The machine was restarted while the job ran, and its container ended with "
-                 "it.");
-    else if (e->container_missing)
-        conclude(&v, REASON_CONTAINER_REMOVED,
-                 "The container was removed by someone else while the job ran (`docker rm`, a prune job?), "
-                 "so how the "
-                 "command ended is not known.");
-    else if (e->inspected)
-        decide_without_end(e, &v);
     else
-        conclude(&v, REASON_INTERNAL,
-                 "How the command ended is not known: there is neither a container nor a record.");
+        decide_without_end(e, &v);
+    add_warnings(e, &v);
     *ret_verdict = v;
 }

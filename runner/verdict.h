@@ -2,8 +2,8 @@
  * verdict - how an attempt ended, decided from all that is known about it. Pure.
  *
  * Three witnesses: berth-init's END record (the true wait status and the kernel's counters), the engine's
- * inspect, and what the runner itself did. Exit status 137 alone says nothing: a kill by signal 9 and a lack
- * of memory rest on what init saw and on the counters. contract.md, "Status and reason".
+ * inspect and memory of events, and what the runner itself did. Exit status 137 alone says nothing: a kill by
+ * signal 9 and a lack of memory rest on what init saw and on the counters. contract.md, "Status and reason".
  */
 #ifndef BERTH_RUNNER_VERDICT_H
 #define BERTH_RUNNER_VERDICT_H
@@ -28,12 +28,13 @@ struct evidence {
 
     /* Why the runner ended it: a `timed_out` or `canceled` reason, or REASON_NONE. */
     enum reason stop;
-    bool stop_missed; /* the command had ended by itself before the stop reached it */
-    char stop_text[ERR_TEXT_MAX]; /* SERVICE_FAILED: which service, how it ended, its last lines, as sentences */
-    bool killed;      /* it did not end within the grace, or was not given any, and got SIGKILL */
+    bool stop_missed;             /* the command had ended by itself before the stop reached it */
+    char stop_text[ERR_TEXT_MAX]; /* SERVICE_FAILED: which service, how it ended, its last lines, as sentences
+                                   */
+    bool killed;                  /* it did not end within the grace, or was not given any, and got SIGKILL */
 
-    bool started;        /* the engine confirmed the container's start */
-    bool host_restarted; /* the machine's boot id is not the one of the start */
+    bool started;          /* the engine confirmed the container's start */
+    bool host_restarted;   /* the machine's boot id is not the one of the start */
     bool engine_restarted; /* the engine ended while the container ran */
     bool paused;           /* someone else had paused it when it was to be stopped */
     int64_t extended_ms;   /* by so much the run deadline was moved */
@@ -44,9 +45,10 @@ struct evidence {
     char program[VERDICT_PROGRAM_MAX]; /* what was to be executed; "": not known */
 
     bool container_missing; /* the engine does not know the container any more */
+    int kill_signal;        /* the engine remembers that someone else had this sent to it; 0: none */
     bool inspected;         /* the engine's words about the container that has ended: */
     int engine_exit_code;
-    bool engine_oom_killed;
+    bool engine_oom_killed; /* by its inspect or by its `oom` event */
     char engine_error[256]; /* "" when there is none */
 };
 
