@@ -24,19 +24,26 @@ enum {
 #define API_NONE INT64_MIN
 
 struct api_new_job {
-    const char *id, *tenant, *name; /* name: NULL for none */
-    int64_t priority, run_at_us;    /* run_at_us 0: at once */
-    int64_t queue_ms;               /* 0: may wait for ever */
-    int64_t cpus_milli, memory_bytes;
-    const char *spec, *labels;   /* JSON text */
+    const char *id, *tenant, *name;   /* name: NULL for none */
+    int64_t priority, run_at_us;      /* run_at_us 0: at once */
+    int64_t queue_ms;                 /* 0: may wait for ever */
+    int64_t cpus_milli, memory_bytes; /* of all its containers together */
+    const char *spec, *labels;        /* JSON text */
+    const char *concurrency_key;      /* NULL: none, and then the two below do not count */
+    int64_t concurrency_max;
+    const char *on_conflict;     /* "queue", "reject", "cancel_running" */
+    const char *retry_of;        /* NULL: none */
     const char *idempotency_key; /* NULL: none */
     const unsigned char *idempotency_hash;
     size_t idempotency_hash_len;
 };
 
-/* Answers the job, or no row where the tenant has used the key before: then api_job_by_key tells. */
+/* Answers the job, or no row where the tenant has used the key before: then api_job_by_key tells. An
+ * error that api_key_is_taken: its concurrency key is, and it asks to be refused then. */
 int64_t api_insert_job(struct db_pool *pool, const struct api_new_job *job, db_done *done, void *arg,
                        struct err *err);
+/* The words say which job has the key; owned by the caller. NULL: the error is another one. */
+char *api_key_is_taken(const struct err *err);
 /* Answers the job and the hash its key was used with (api_read_hash). */
 int64_t api_job_by_key(struct db_pool *pool, const char *tenant, const char *key, db_done *done, void *arg,
                        struct err *err);
@@ -58,6 +65,10 @@ int64_t api_list_jobs(struct db_pool *pool, const struct api_list *list, db_done
  * ended. */
 int64_t api_cancel_job(struct db_pool *pool, const char *tenant, const char *id, bool force, db_done *done,
                        void *arg, struct err *err);
+/* Moves the run deadline of a running job; in all by most_extra_ms at most. No row: there is no such job, it
+ * does not run, or it would be more than that. */
+int64_t api_extend_job(struct db_pool *pool, const char *tenant, const char *id, int64_t more_ms,
+                       int64_t most_extra_ms, db_done *done, void *arg, struct err *err);
 /* Removes an ended job and its log. No row: there is none, or it has not ended. */
 int64_t api_delete_job(struct db_pool *pool, const char *tenant, const char *id, db_done *done, void *arg,
                        struct err *err);
@@ -68,9 +79,12 @@ int64_t api_hint_work(struct db_pool *pool, const char *payload, db_done *done, 
 struct api_job {
     const char *id, *name, *tenant, *status, *reason, *message, *orchestrator, *image_digest, *sha256, *usage,
         *spec, *labels, *retry_of;
-    int64_t exit_code, signal; /* API_NONE: none */
-    int64_t attempt;           /* 0: not claimed yet */
+    int64_t exit_code, signal;                    /* API_NONE: none */
+    int64_t attempt;                              /* 0: not claimed yet */
+    const char *attempt_status, *attempt_message; /* how the newest attempt ended */
     int64_t created_us, started_us, finished_us, deadline_us;
+    int64_t run_at_us, retry_at_us;
+    int64_t run_extra_ms; /* by so much the run deadline was moved, in all */
     int64_t claimed_us, pulled_us, container_us, attempt_started_us, exited_us, cleaned_us;
     int64_t log_bytes, stored_bytes;
     int64_t log_limit; /* bytes; API_NONE: there is no attempt yet */
@@ -117,6 +131,32 @@ struct api_chunk {
 };
 int api_read_chunk(const PGresult *result, int row, struct api_chunk *ret, struct err *err);
 void api_chunk_done(struct api_chunk *chunk);
+
+/* Why a job is where it is: the job, and what stands between it and its next step. */
+enum {
+    API_AHEAD_MAX = 10000, /* jobs before it in the queue are counted up to here */
+    API_KEYS_MAX = 16,     /* holders of its concurrency key that are told */
+    API_HOSTS_MAX = 64,    /* orchestrators */
+};
+struct api_explain {
+    struct api_job job;
+    int64_t now_us;              /* by the database's clock, as the leases are */
+    int64_t queue_deadline_us;   /* API_NONE: none */
+    int64_t memory_bytes;        /* API_NONE: not known before the spec is checked */
+    int64_t cpus_milli;          /* 0: no ceiling */
+    int64_t cancel;              /* 1: asked for, 2: by force */
+    int64_t ahead;               /* jobs that the queue has before it; API_AHEAD_MAX + 1: more */
+    const char *concurrency_key; /* NULL: none */
+    int64_t concurrency_max;
+    int64_t key_count;       /* other jobs under way with this key */
+    const char *key_holders; /* JSON: ["id", …] */
+    /* JSON: [{"name", "alive", "draining", "heartbeat_us", "lost_after_ms", "slots", "used", "memory_bytes",
+     * "memory_used", "cpus_milli", "cpus_used"}, …]; null where it was not told */
+    const char *hosts;
+};
+int64_t api_explain_job(struct db_pool *pool, const char *tenant, const char *id, db_done *done, void *arg,
+                        struct err *err);
+void api_read_explain(const PGresult *result, struct api_explain *ret);
 
 /* What /readyz tells: the newest applied migration, and how long ago an orchestrator was heard of. */
 struct api_health {

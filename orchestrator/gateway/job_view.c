@@ -1,7 +1,10 @@
 #include "orchestrator/gateway/job_view.h"
 
+#include <inttypes.h>
+
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/mem.h"
 
 static json_t *text_or_null(const char *text) {
     return text ? json_string(text) : json_null();
@@ -48,24 +51,78 @@ static json_t *timeline_view(const struct api_job *job) {
 }
 
 static json_t *links_view(const struct api_job *job) {
+    static const char *const always[] = {"logs", "stream", "explain"};
     json_t *links = json_object();
+    enum status status = STATUS_COUNT;
+    bool known = status_parse(job->status, &status), ended = known && status_is_terminal(status);
     json_object_set_new(links, "self", json_sprintf("/v1/jobs/%s", job->id));
-    json_object_set_new(links, "logs", json_sprintf("/v1/jobs/%s/logs", job->id));
-    json_object_set_new(links, "stream", json_sprintf("/v1/jobs/%s/stream", job->id));
-    json_object_set_new(links, "cancel", json_sprintf("/v1/jobs/%s/cancel", job->id));
+    for (size_t i = 0; i < ARRAY_LEN(always); i++)
+        json_object_set_new(links, always[i], json_sprintf("/v1/jobs/%s/%s", job->id, always[i]));
+    if (!ended)
+        json_object_set_new(links, "cancel", json_sprintf("/v1/jobs/%s/cancel", job->id));
+    if (known && status == STATUS_RUNNING)
+        json_object_set_new(links, "extend", json_sprintf("/v1/jobs/%s/extend", job->id));
+    if (ended)
+        json_object_set_new(links, "retry", json_sprintf("/v1/jobs/%s/retry", job->id));
     if (job->retry_of)
         json_object_set_new(links, "retry_of", json_sprintf("/v1/jobs/%s", job->retry_of));
     return links;
 }
 
+/* What has no words in its row, since nothing but its status says it. */
+static char *phase_message(const struct api_job *job) {
+    const char *where = job->orchestrator ? job->orchestrator : "an orchestrator";
+    if (job->container_us != API_NONE)
+        return mem_printf("%s is starting its container.", where);
+    if (job->pulled_us != API_NONE)
+        return mem_printf("The image is there; %s is making its containers ready.", where);
+    return mem_printf("%s is looking for its image, and pulls it where it has to.", where);
+}
+
+static char *retry_message(const struct api_job *job) {
+    char at[CLOCK_RFC3339_MAX];
+    bool told = job->retry_at_us != API_NONE;
+    return mem_printf("Attempt %" PRId64 " ended as %s%s%s. The next one begins %s%s.", job->attempt,
+                      job->attempt_status ? job->attempt_status : "not known", job->reason ? "/" : "",
+                      job->reason ? job->reason : "", told ? "from " : "soon",
+                      told ? clock_format_rfc3339(job->retry_at_us, at) : "");
+}
+
+char *job_message(const struct api_job *job) {
+    char at[CLOCK_RFC3339_MAX];
+    enum status status;
+    if (job->message || !status_parse(job->status, &status))
+        return mem_strdup(job->message);
+    switch ((int)status) {
+    case STATUS_SCHEDULED:
+        return job->run_at_us == API_NONE
+                   ? mem_strdup("It waits for its time.")
+                   : mem_printf("It waits for its time, %s.", clock_format_rfc3339(job->run_at_us, at));
+    case STATUS_PREPARING:
+        return phase_message(job);
+    case STATUS_RETRYING:
+        return retry_message(job);
+    case STATUS_CANCELING:
+        return mem_strdup("The job is being stopped.");
+    case STATUS_LOST:
+        return mem_printf("Its orchestrator %s cannot be reached; the job may go on there.",
+                          job->orchestrator ? job->orchestrator : "");
+    case STATUS_SUCCEEDED:
+        return mem_strdup("The command ended with exit code 0.");
+    default:
+        return NULL; /* queued, running; an end that was recorded without words */
+    }
+}
+
 json_t *job_view(const struct api_job *job) {
+    AUTO_FREE char *message = job_message(job);
     json_t *view = json_object();
     json_object_set_new(view, "id", json_string(job->id));
     json_object_set_new(view, "name", text_or_null(job->name));
     json_object_set_new(view, "tenant", json_string(job->tenant));
     json_object_set_new(view, "status", json_string(job->status));
     json_object_set_new(view, "reason", text_or_null(job->reason));
-    json_object_set_new(view, "message", text_or_null(job->message));
+    json_object_set_new(view, "message", text_or_null(message));
     json_object_set_new(view, "exit_code", int_or_null(job->exit_code));
     json_object_set_new(view, "signal", int_or_null(job->signal));
     json_object_set_new(view, "attempt", json_integer(job->attempt));

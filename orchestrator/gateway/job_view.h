@@ -10,4 +10,8 @@
 
 json_t *job_view(const struct api_job *job); /* owned by the caller */
 
+/* Why it is where it is, in a sentence: the row's own, or what follows from its status. NULL: there is
+ * nothing to say. Owned by the caller. */
+char *job_message(const struct api_job *job);
+
 #endif

@@ -1,107 +1,12 @@
-#include <sodium.h>
-#include <stdlib.h>
+/* A new job: from a spec, or from the spec of one that has ended. */
 #include <string.h>
 
-#include "base/id.h"
+#include "base/clock.h"
 #include "base/json.h"
-#include "base/mem.h"
 #include "orchestrator/gateway/asking.h"
+#include "orchestrator/gateway/body.h"
+#include "orchestrator/gateway/creation.h"
 #include "orchestrator/gateway/handlers.h"
-#include "orchestrator/gateway/job_view.h"
-#include "orchestrator/gateway/wait.h"
-
-enum { HASH_BYTES = crypto_hash_sha256_BYTES };
-
-struct creation {
-    unsigned char hash[HASH_BYTES]; /* of the body, written in one way */
-};
-
-static json_t *read_body(struct request *request) {
-    json_error_t error;
-    /* A NUL within a string is for the spec's parser, which tells where it stands. */
-    json_t *doc = json_loadb(buf_str(&request->body), request->body.len,
-                             JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-    if (!doc)
-        http_problem(request, 400, "the body is not JSON: line %d, column %d: %s", error.line, error.column,
-                     error.text);
-    return doc;
-}
-
-static void hash_body(const json_t *doc, unsigned char hash[HASH_BYTES]) {
-    AUTO_FREE char *text = json_dumps(doc, JSON_COMPACT | JSON_SORT_KEYS);
-    crypto_hash_sha256(hash, (const unsigned char *)text, strlen(text));
-}
-
-static void answer(struct request *request, const PGresult *result, int status) {
-    struct api_job job;
-    enum status is;
-    api_read_job(result, 0, &job);
-    http_add_header(request, "Location", "/v1/jobs/%s", job.id);
-    if (request->wait_ms > 0 && status_parse(job.status, &is) && !status_is_terminal(is))
-        wait_for_job(request, job.id, status);
-    else
-        http_respond_json(request, status, job_view(&job));
-}
-
-static void on_earlier(void *arg, const PGresult *result, const struct err *err) {
-    struct request *request = arg;
-    const struct creation *creation = request->state;
-    AUTO_FREE unsigned char *hash = NULL;
-    size_t len;
-    if (asking_failed(request, err))
-        return;
-    if (PQntuples(result) == 0) { /* removed between the two statements */
-        http_add_header(request, "Retry-After", "1");
-        http_problem(request, 503, "the job that had this Idempotency-Key was just removed; try again");
-        return;
-    }
-    if (api_read_hash(result, 0, &hash, &len, NULL) < 0 || len != HASH_BYTES ||
-        memcmp(hash, creation->hash, HASH_BYTES) != 0) {
-        http_problem(request, 422, "Idempotency-Key was used before, with another body");
-        return;
-    }
-    answer(request, result, 200);
-}
-
-static void on_inserted(void *arg, const PGresult *result, const struct err *err) {
-    struct request *request = arg;
-    struct err why;
-    if (asking_failed(request, err))
-        return;
-    if (PQntuples(result) == 0) {
-        asking_sent(
-            request,
-            api_job_by_key(request->gateway->db, AUTH_TENANT, request->key, on_earlier, request, &why), &why);
-        return;
-    }
-    gateway_hint_jobs(request->gateway);
-    answer(request, result, 201);
-}
-
-static void insert(struct request *request, const struct spec *spec) {
-    const struct creation *creation = request->state;
-    AUTO_JSON json_t *complete = spec_to_json(spec);
-    AUTO_FREE char *text = json_dumps(complete, JSON_COMPACT), *labels = spec_labels_text(spec);
-    char id[ID_TEXT_MAX];
-    struct err err;
-    id_new_v7(id);
-    struct api_new_job job = {
-        .id = id,
-        .tenant = AUTH_TENANT,
-        .name = spec->name,
-        .priority = spec->priority,
-        .run_at_us = spec->run_at_us,
-        .queue_ms = spec->deadlines.queue_ms,
-        .cpus_milli = spec->limits.cpus_milli,
-        .memory_bytes = spec->limits.memory_bytes,
-        .spec = text,
-        .labels = labels,
-        .idempotency_key = *request->key ? request->key : NULL,
-        .idempotency_hash = creation->hash,
-        .idempotency_hash_len = HASH_BYTES,
-    };
-    asking_sent(request, api_insert_job(request->gateway->db, &job, on_inserted, request, &err), &err);
-}
 
 void jobs_create(struct request *request) {
     struct err err;
@@ -109,17 +14,61 @@ void jobs_create(struct request *request) {
         http_problem(request, 400, "%s", err.text);
         return;
     }
-    AUTO_JSON json_t *doc = read_body(request);
+    AUTO_JSON json_t *doc = body_read(request);
     if (!doc)
         return;
     AUTO_SPEC struct spec *spec = NULL;
     AUTO_FAULTS struct spec_faults faults = {0};
-    if (spec_parse(doc, &request->gateway->policy, &spec, &faults) < 0) {
+    if (spec_parse(doc, &request->gateway->policy, &spec, &faults) < 0)
+        http_problem_faults(request, &faults);
+    else if (creation_fits(request, spec))
+        creation_begin(request, spec, NULL, doc);
+}
+
+/* The spec was complete when the job was put in, but what the operator allows may have changed since. */
+static void repeat(struct request *request, const struct api_job *job) {
+    AUTO_SPEC struct spec *spec = NULL;
+    AUTO_FAULTS struct spec_faults faults = {0};
+    if (!job->spec) {
+        http_problem(request, 422, "the spec of job %s is longer than any that can be run", job->id);
+        return;
+    }
+    if (spec_parse_text(job->spec, strlen(job->spec), &request->gateway->policy, &spec, &faults) < 0) {
         http_problem_faults(request, &faults);
         return;
     }
-    struct creation *creation = mem_alloc(sizeof *creation);
-    hash_body(doc, creation->hash);
-    request->state = creation;
-    insert(request, spec);
+    if (spec->run_at_us <= clock_real_us())
+        spec->run_at_us = 0;
+    AUTO_JSON json_t *asked = json_pack("{s:s}", "retry_of", job->id);
+    if (creation_fits(request, spec))
+        creation_begin(request, spec, job->id, asked);
+}
+
+static void on_ended(void *arg, const PGresult *result, const struct err *err) {
+    struct request *request = arg;
+    struct api_job job;
+    enum status status;
+    if (!asking_found(request, request->id, result, err, &job))
+        return;
+    if (status_parse(job.status, &status) && status_is_terminal(status))
+        repeat(request, &job);
+    else
+        http_problem(request, 409, "the job is %s; only one that has ended can be made anew", job.status);
+}
+
+void jobs_retry(struct request *request) {
+    struct err err;
+    if (query_wait(&request->query, &request->wait_ms, &err) < 0) {
+        http_problem(request, 400, "%s", err.text);
+        return;
+    }
+    if (request->body.len > 0) {
+        AUTO_JSON json_t *doc = body_read(request);
+        if (doc && (!json_is_object(doc) || json_object_size(doc) > 0))
+            body_fault(request, "", "is to be empty: the spec is that of the job");
+        if (request->status)
+            return;
+    }
+    asking_sent(request, api_get_job(request->gateway->db, AUTH_TENANT, request->id, on_ended, request, &err),
+                &err);
 }

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "orchestrator/gateway/asking.h"
+#include "orchestrator/gateway/body.h"
 #include "orchestrator/gateway/handlers.h"
 #include "orchestrator/gateway/job_view.h"
 
@@ -41,22 +42,16 @@ static void on_canceled(void *arg, const PGresult *result, const struct err *err
 
 /* {"force": bool} or nothing. False: answered already. */
 static bool read_force(struct request *request, bool *ret) {
-    json_error_t error;
     if (request->body.len == 0)
         return true;
-    AUTO_JSON json_t *doc = json_loadb(request->body.data, request->body.len, JSON_REJECT_DUPLICATES, &error);
-    if (!doc) {
-        http_problem(request, 400, "the body is not JSON: line %d, column %d: %s", error.line, error.column,
-                     error.text);
+    AUTO_JSON json_t *doc = body_read(request);
+    if (!doc)
         return false;
-    }
     const json_t *force = json_object_get(doc, "force");
-    size_t known = force ? 1 : 0;
-    if (!json_is_object(doc) || json_object_size(doc) != known || (force && !json_is_boolean(force))) {
-        struct spec_fault fault = {.pointer = force && !json_is_boolean(force) ? "/force" : "",
-                                   .detail = "is to be {\"force\": true} or {\"force\": false} or empty"};
-        struct spec_faults faults = {.items = {fault}, .count = 1};
-        http_problem_faults(request, &faults);
+    bool wrong = force && !json_is_boolean(force);
+    if (wrong || !json_is_object(doc) || json_object_size(doc) != (force ? 1 : 0)) {
+        body_fault(request, wrong ? "/force" : "",
+                   "is to be {\"force\": true} or {\"force\": false} or empty");
         return false;
     }
     *ret = json_is_true(force);

@@ -2,14 +2,17 @@
 
 #include "orchestrator/gateway/handlers.h"
 
-enum { CANCEL_BODY_MAX = 4096 };
+enum { SMALL_BODY_MAX = 4096 };
 
 const struct route routes[] = {
     {ROUTE_POST, "/v1/jobs", jobs_create, HTTP_BODY_MAX, false, false},
     {ROUTE_GET, "/v1/jobs", jobs_list, 0, false, false},
     {ROUTE_GET, "/v1/jobs/{id}", jobs_get, 0, false, false},
     {ROUTE_DELETE, "/v1/jobs/{id}", jobs_delete, 0, false, false},
-    {ROUTE_POST, "/v1/jobs/{id}/cancel", jobs_cancel, CANCEL_BODY_MAX, false, false},
+    {ROUTE_POST, "/v1/jobs/{id}/cancel", jobs_cancel, SMALL_BODY_MAX, false, false},
+    {ROUTE_POST, "/v1/jobs/{id}/extend", jobs_extend, SMALL_BODY_MAX, false, false},
+    {ROUTE_POST, "/v1/jobs/{id}/retry", jobs_retry, SMALL_BODY_MAX, false, false},
+    {ROUTE_GET, "/v1/jobs/{id}/explain", jobs_explain, 0, false, false},
     {ROUTE_GET, "/v1/jobs/{id}/logs", logs_get, 0, false, false},
     {ROUTE_GET, "/v1/jobs/{id}/stream", stream_get, 0, false, false},
     {ROUTE_GET, "/healthz", health_process, 0, true, true},

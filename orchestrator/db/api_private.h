@@ -1,0 +1,64 @@
+/* api_private - what the statements about jobs share; for the sources api*.c only. */
+#ifndef BERTH_DB_API_PRIVATE_H
+#define BERTH_DB_API_PRIVATE_H
+
+#include "orchestrator/db/api.h"
+
+/* Microseconds since 1970. */
+#define API_US(column) "(extract(epoch from " column ") * 1000000)::bigint"
+
+/* The columns of a job, in the order of the enum; `j` is the job, `a` its newest attempt. */
+#define JOB_COLUMNS_TABLE(X)                                                                                 \
+    X(ID, "j.id")                                                                                            \
+    X(NAME, "j.name")                                                                                        \
+    X(TENANT, "j.tenant")                                                                                    \
+    X(STATUS, "j.status")                                                                                    \
+    X(REASON, "coalesce(j.reason, case j.status when 'retrying' then a.reason"                               \
+              " when 'canceling' then j.cancel_reason end)")                                                 \
+    X(MESSAGE, "j.message")                                                                                  \
+    X(ORCHESTRATOR, "j.orchestrator")                                                                        \
+    X(IMAGE_DIGEST, "a.image_digest")                                                                        \
+    X(SHA256, "encode(a.log_sha256, 'hex')")                                                                 \
+    X(USAGE, "a.usage")                                                                                      \
+    X(LABELS, "j.labels")                                                                                    \
+    X(RETRY_OF, "j.retry_of")                                                                                \
+    X(EXIT_CODE, "j.exit_code")                                                                              \
+    X(SIGNAL, "j.signal")                                                                                    \
+    X(ATTEMPT, "j.attempt")                                                                                  \
+    X(CREATED, API_US("j.created_at"))                                                                       \
+    X(STARTED, API_US("j.started_at"))                                                                       \
+    X(FINISHED, API_US("j.finished_at"))                                                                     \
+    X(RUN_AT, API_US("j.run_at"))                                                                            \
+    X(RETRY_AT, API_US("j.retry_at"))                                                                        \
+    X(DEADLINE, API_US("a.deadline_at"))                                                                     \
+    X(CLAIMED, API_US("a.claimed_at"))                                                                       \
+    X(PULLED, API_US("a.pulled_at"))                                                                         \
+    X(CONTAINER, API_US("a.container_at"))                                                                   \
+    X(ATTEMPT_STARTED, API_US("a.started_at"))                                                               \
+    X(EXITED, API_US("a.exited_at"))                                                                         \
+    X(CLEANED, API_US("a.cleaned_at"))                                                                       \
+    X(ATTEMPT_STATUS, "a.status")                                                                            \
+    X(ATTEMPT_MESSAGE, "a.message")                                                                          \
+    X(RUN_EXTRA, "coalesce(a.run_extra_ms, 0)")                                                              \
+    X(LOG_BYTES, "coalesce(a.log_bytes, 0)")                                                                 \
+    X(STORED_BYTES, "coalesce(a.stored_bytes, 0)")                                                           \
+    X(LOG_LIMIT, "a.log_limit")                                                                              \
+    X(LOG_COMPLETE, "coalesce(a.log_complete, a.id is null and j.finished_at is not null)")
+
+enum job_column {
+#define X(symbol, sql) JOB_##symbol,
+    JOB_COLUMNS_TABLE(X)
+#undef X
+        JOB_SPEC, /* what a statement has behind it stands from JOB_COLUMNS_END on */
+    JOB_COLUMNS_END,
+};
+
+#define JOB_COLUMN_SQL_(symbol, sql) sql ", "
+/* All but the spec, with a comma at the end. */
+#define JOB_COLUMNS JOB_COLUMNS_TABLE(JOB_COLUMN_SQL_)
+/* The spec, or null where it is longer than this parameter says. */
+#define JOB_SPEC_UP_TO(parameter) "case when octet_length(j.spec) <= " parameter "::integer then j.spec end"
+#define JOB_WITH_ATTEMPT                                                                                     \
+    " from berth.jobs j left join berth.attempts a on a.job_id = j.id and a.number = j.attempt"
+
+#endif
