@@ -11,3 +11,8 @@ const char *labels_egress_network(const char *cluster, char out[LABELS_NAME_MAX]
     snprintf(out, LABELS_NAME_MAX, "berth-egress-%.8s", cluster);
     return out;
 }
+
+const char *labels_private_network(const char *job, int attempt, char out[LABELS_NAME_MAX]) {
+    snprintf(out, LABELS_NAME_MAX, "berth-%.36s-%d", job, attempt);
+    return out;
+}

@@ -1,0 +1,26 @@
+/* net_parts - what the files of this folder share: net.c (egress), net_private.c. */
+#ifndef BERTH_RUNNER_NET_PARTS_H
+#define BERTH_RUNNER_NET_PARTS_H
+
+#include "runner/docker/network.h"
+#include "runner/net/net.h"
+
+#define NET_OPTION_BRIDGE "com.docker.network.bridge.name"
+#define NET_OPTION_ICC "com.docker.network.bridge.enable_icc"
+
+enum {
+    NET_BRIDGE_MAX = 16, /* IFNAMSIZ */
+    NET_CALL_MAX_MS = 30 * 1000,
+};
+
+uint64_t net_hash(const char *text); /* FNV-1a; the same on every host and for ever */
+/* The interface of the network of this name: NET_BRIDGE_PREFIX and 11 hexadecimal digits. */
+const char *net_bridge_name(const char *network, char out[NET_BRIDGE_MAX]);
+
+/* One runner of the host at a time; ends with the descriptor. */
+int net_lock(const struct net_place *place, const struct ctx *ctx, int *ret_fd, struct err *err);
+/* Not broken off by a cancel: the engine would make the network all the same, after it was looked for. */
+int net_create(const struct net_place *place, const struct ctx *ctx, const struct network_spec *spec,
+               char ret_id[ENGINE_ID_MAX], struct err *err);
+
+#endif
