@@ -22,7 +22,7 @@ static bool by_word(const struct spec *spec, const struct verdict *v) {
         const char *word = spec->retry.on.items[i];
         if (strcmp(word, status_name(v->status)) == 0 || (reason && strcmp(word, reason) == 0))
             return true;
-        if (strcmp(word, "infrastructure") == 0 && reason_is_infrastructure(v->reason))
+        if (strcmp(word, SPEC_RETRY_INFRASTRUCTURE) == 0 && reason_is_infrastructure(v->reason))
             return true;
     }
     return false;

@@ -21,48 +21,81 @@ static const struct spec_field *find_field(const struct spec_field *fields, cons
     return NULL;
 }
 
+/* What other systems give a container of its host, and this one does not, wherever it is asked for. */
+static bool asks_for_host(const char *key) {
+    static const char *const wishes[] = {
+        "privileged", "pid",     "pid_mode",      "ipc",     "ipc_mode",     "uts",        "uts_mode",
+        "userns",     "devices", "cgroup_parent", "sysctls", "security_opt", "host_config"};
+    for (size_t i = 0; i < ARRAY_LEN(wishes); i++)
+        if (strcmp(key, wishes[i]) == 0)
+            return true;
+    return false;
+}
+
 static void refuse_unknown(struct spec_reader *r, const struct spec_at *at, const struct spec_field *known) {
     const char *nearest = spec_nearest(at->key, known);
-    if (nearest)
+    if (asks_for_host(at->key))
+        spec_fault(
+            r->faults, at,
+            "is not a known field: a job gets no privileged mode, namespaces, devices or kernel settings "
+            "of the host");
+    else if (nearest)
         spec_fault(r->faults, at, "is not a known field; did you mean \"%s\"?", nearest);
     else
         spec_fault(r->faults, at, "is not a known field");
 }
 
-void spec_read_object(struct spec_reader *r, const struct spec_at *at, const json_t *value,
-                      const struct spec_field *field) {
+void *spec_place(const struct spec_reader *r, const struct spec_field *field) {
+    return (char *)r->base + field->offset;
+}
+
+void spec_read_members(struct spec_reader *r, const struct spec_at *at, const json_t *value,
+                       const struct spec_field *members, void *base) {
     if (!json_is_object(value)) {
         spec_fault(r->faults, at, "must be an object, not %s", spec_type_name(value));
         return;
     }
+    void *around = r->base;
+    r->base = base;
     const char *key;
     json_t *member;
     json_object_foreach((json_t *)value, key, member) {
         struct spec_at here = {.parent = at, .key = key};
-        const struct spec_field *f = find_field(field->members, key);
+        const struct spec_field *f = find_field(members, key);
         if (f)
             f->read(r, &here, member, f);
         else
-            refuse_unknown(r, &here, field->members);
+            refuse_unknown(r, &here, members);
     }
+    r->base = around;
 }
 
-static int64_t within(int64_t value, int64_t ceiling) {
+void spec_read_object(struct spec_reader *r, const struct spec_at *at, const json_t *value,
+                      const struct spec_field *field) {
+    spec_read_members(r, at, value, field->members, spec_place(r, field));
+}
+
+int64_t spec_within(int64_t value, int64_t ceiling) {
     return ceiling && (!value || value > ceiling) ? ceiling : value;
 }
 
 /* A default above its ceiling is an operator's slip that no user can mend: the ceiling counts. */
+void spec_limits_default(struct spec_limits *limits, const struct spec_policy *p) {
+    limits->cpus_milli = spec_within(p->default_cpus_milli, p->max_cpus_milli);
+    limits->memory_bytes = spec_within(p->default_memory_bytes, p->max_memory_bytes);
+    limits->pids = spec_within(p->default_pids, p->max_pids);
+    limits->shm_bytes = spec_within(p->default_shm_bytes, p->max_shm_bytes);
+    limits->nofile = spec_within(p->default_nofile, p->max_nofile);
+    limits->log_bytes = spec_within(p->default_log_bytes, p->max_log_bytes);
+}
+
 static void set_defaults(struct spec *s, const struct spec_policy *p) {
-    s->limits.cpus_milli = within(p->default_cpus_milli, p->max_cpus_milli);
-    s->limits.memory_bytes = within(p->default_memory_bytes, p->max_memory_bytes);
-    s->limits.pids = within(p->default_pids, p->max_pids);
-    s->limits.shm_bytes = within(p->default_shm_bytes, p->max_shm_bytes);
-    s->limits.nofile = within(p->default_nofile, p->max_nofile);
-    s->limits.log_bytes = within(p->default_log_bytes, p->max_log_bytes);
-    s->deadlines.queue_ms = within(p->default_queue_ms, p->max_queue_ms);
-    s->deadlines.pull_ms = within(p->default_pull_ms, p->max_pull_ms);
-    s->deadlines.start_ms = within(p->default_start_ms, p->max_start_ms);
-    s->deadlines.run_ms = within(p->default_run_ms, p->max_run_ms);
+    spec_limits_default(&s->limits, p);
+    s->deadlines.queue_ms = spec_within(p->default_queue_ms, p->max_queue_ms);
+    s->deadlines.pull_ms = spec_within(p->default_pull_ms, p->max_pull_ms);
+    s->deadlines.start_ms = spec_within(p->default_start_ms, p->max_start_ms);
+    s->deadlines.run_ms = spec_within(p->default_run_ms, p->max_run_ms);
+    s->deadlines.idle_ms = spec_within(p->default_idle_ms, p->max_idle_ms);
     s->stop.grace_ms =
         p->max_grace_ms && p->default_grace_ms > p->max_grace_ms ? p->max_grace_ms : p->default_grace_ms;
 }
@@ -76,6 +109,8 @@ static void check_together(struct spec_reader *r, const json_t *doc, const struc
                    "is missing; name the image that the job runs in, such as \"debian:bookworm-slim\"");
     if (json_object_get(doc, "script") && json_object_get(doc, "command"))
         spec_fault(r->faults, &script, "and command exclude each other; leave one of them out");
+    spec_check_services(r, top, json_object_get(doc, "network"));
+    spec_check_mounts(r, top);
 }
 
 /* `script` is a command of its own: the image's entrypoint must not take it for arguments. */
@@ -92,13 +127,12 @@ static void carry_out_script(struct spec *s) {
 
 int spec_parse(const json_t *doc, const struct spec_policy *policy, struct spec **ret_spec,
                struct spec_faults *faults) {
-    static const struct spec_field document = {.members = spec_top_fields};
     AUTO_SPEC struct spec *spec = mem_alloc(sizeof *spec);
     struct spec_reader r = {.policy = policy, .spec = spec, .faults = faults};
     struct spec_at top = {0};
     size_t before = faults->count;
     set_defaults(spec, policy);
-    spec_read_object(&r, &top, doc, &document);
+    spec_read_members(&r, &top, doc, spec_top_fields, spec);
     if (json_is_object(doc))
         check_together(&r, doc, &top);
     if (faults->count > before || faults->omitted)
@@ -131,9 +165,10 @@ static void each_field(const char *around, const struct spec_field *fields,
                        void (*visit)(const char *pointer, bool available, void *arg), void *arg) {
     for (; fields->name; fields++) {
         AUTO_FREE char *pointer = mem_printf("%s/%s", around, fields->name);
+        AUTO_FREE char *inside = mem_printf("%s%s", pointer, fields->array ? "/0" : "");
         visit(pointer, fields->read != spec_read_later, arg);
         if (fields->members)
-            each_field(pointer, fields->members, visit, arg);
+            each_field(inside, fields->members, visit, arg);
     }
 }
 
@@ -144,16 +179,22 @@ void spec_each_field(void (*visit)(const char *pointer, bool available, void *ar
 void spec_free(struct spec *spec) {
     if (!spec)
         return;
-    char *const texts[] = {spec->name, spec->image, spec->script, spec->workdir, spec->user, spec->input};
+    char *const texts[] = {spec->name, spec->image, spec->script,         spec->workdir,
+                           spec->user, spec->input, spec->concurrency.key};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         free(texts[i]);
     spec_list_done(&spec->command);
     spec_list_done(&spec->entrypoint);
     spec_list_done(&spec->hardening.cap_add);
+    spec_list_done(&spec->retry.on);
     spec_pairs_done(&spec->env);
     spec_pairs_done(&spec->labels);
-    for (size_t i = 0; i < spec->limits.tmpfs_count; i++)
-        free(spec->limits.tmpfs[i].path);
-    free(spec->limits.tmpfs);
+    spec_limits_done(&spec->limits);
+    for (size_t i = 0; i < spec->services_count; i++)
+        spec_service_done(&spec->services[i]);
+    free(spec->services);
+    for (size_t i = 0; i < spec->mounts_count; i++)
+        spec_mount_done(&spec->mounts[i]);
+    free(spec->mounts);
     free(spec);
 }

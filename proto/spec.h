@@ -28,18 +28,21 @@ enum {
     SPEC_LABEL_KEY_MAX = 63,
     SPEC_LABEL_VALUE_MAX = 1024,
     SPEC_TMPFS_MAX = 16,
-    SPEC_PRIORITY_MAX = 1000, /* and -1000 */
-    SPEC_SERVICES_MAX = 10,   /* with the main container and the gateway they fit into a /28 */
+    SPEC_PRIORITY_MAX = 1000,   /* and -1000 */
+    SPEC_SERVICES_MAX = 10,     /* with the main container and the gateway they fit into a /28 */
     SPEC_SERVICE_NAME_MAX = 24, /* bytes; a DNS label */
     SPEC_MOUNTS_MAX = 16,
     SPEC_VOLUME_NAME_MAX = 64,
     SPEC_READY_LOG_MAX = 1024, /* bytes of a regular expression */
-    SPEC_RETRY_MAX = 100,      /* attempts after the first */
+    SPEC_READY_URL_MAX = 1024,
+    SPEC_RETRY_MAX = 100, /* attempts after the first */
     SPEC_RETRY_WORDS_MAX = 64,
     SPEC_EXIT_CODES_MAX = 64,
-    SPEC_KEY_MAX = 128,         /* bytes of a concurrency key */
+    SPEC_KEY_MAX = 128, /* bytes of a concurrency key */
     SPEC_CONCURRENCY_MAX = 1000,
 };
+
+#define SPEC_RETRY_INFRASTRUCTURE "infrastructure" /* in retry.on: every reason that a repeat can mend */
 
 struct spec_list {
     char **items;
@@ -91,7 +94,8 @@ struct spec_ready {
 };
 
 struct spec_service {
-    char *name; /* a DNS label of at most SPEC_SERVICE_NAME_MAX bytes, unique in the job, not "main" or "system" */
+    char *name; /* a DNS label of at most SPEC_SERVICE_NAME_MAX bytes, unique in the job, not "main" or
+                   "system" */
     char *image;
     struct spec_list command; /* replaces the image's command */
     bool has_command;
@@ -134,13 +138,13 @@ struct spec {
         int64_t grace_ms;
     } stop;
     struct {
-        int64_t max;                      /* attempts after the first; 0: no retry */
-        int64_t delay_ms, max_delay_ms;   /* before the first of them; before any of them */
-        int64_t factor_milli;             /* of each delay to the one before it; 1000 to 100000 */
-        struct spec_list on;              /* reasons, statuses (failed, errored, timed_out), "infrastructure" */
+        int64_t max;                    /* attempts after the first; 0: no retry */
+        int64_t delay_ms, max_delay_ms; /* before the first of them; before any of them */
+        int64_t factor_milli;           /* of each delay to the one before it; 1000 to 100000 */
+        struct spec_list on;            /* reasons, statuses (failed, errored, timed_out), "infrastructure" */
         int exit_codes[SPEC_EXIT_CODES_MAX];
-        size_t exit_codes_count;          /* neither on nor exit_codes given: every end but succeeded and canceled,
-                                             which parsing puts into `on` */
+        size_t exit_codes_count; /* neither on nor exit_codes given: every end but succeeded and canceled,
+                                    which parsing puts into `on` */
     } retry;
     enum spec_pull pull;
     enum spec_network network; /* PRIVATE where there are services */
@@ -215,8 +219,8 @@ char *spec_labels_text(const struct spec *spec);
 /* What the job needs in all its containers together, services included. */
 int64_t spec_memory_bytes(const struct spec *spec);
 int64_t spec_cpus_milli(const struct spec *spec); /* 0 when any of them has no ceiling */
-/* Every field that the parser knows, as a JSON pointer; not available: recognised, but refused in this
- * version. For checking the documentation against the parser. */
+/* Every field that the parser knows, as a JSON pointer (of an array's elements: of the first one); not
+ * available: recognised, but refused in this version. For checking the documentation against the parser. */
 void spec_each_field(void (*visit)(const char *pointer, bool available, void *arg), void *arg);
 void spec_free(struct spec *spec);
 

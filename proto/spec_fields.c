@@ -10,8 +10,8 @@
 
 enum { UID_MAX_ALLOWED = 2147483647 };
 
-static char **text_at(struct spec_reader *r, const struct spec_field *field) {
-    return (char **)(void *)((char *)r->spec + field->offset);
+static char **text_at(const struct spec_reader *r, const struct spec_field *field) {
+    return spec_place(r, field);
 }
 
 const char *spec_text(struct spec_reader *r, const struct spec_at *at, const json_t *value, size_t max) {
@@ -84,8 +84,8 @@ static void read_name(struct spec_reader *r, const struct spec_at *at, const jso
         *text_at(r, field) = mem_strdup(text);
 }
 
-static void read_image(struct spec_reader *r, const struct spec_at *at, const json_t *value,
-                       const struct spec_field *field) {
+void spec_read_image(struct spec_reader *r, const struct spec_at *at, const json_t *value,
+                     const struct spec_field *field) {
     const char *text = spec_text(r, at, value, SPEC_IMAGE_MAX);
     char quote[SPEC_QUOTE_MAX];
     const char *fault = text ? spec_image_fault(text) : NULL;
@@ -145,44 +145,6 @@ static void read_input(struct spec_reader *r, const struct spec_at *at, const js
     *text_at(r, field) = spec_input_line(value);
 }
 
-/* Which of the words (ended by NULL) it is; -1 when it is none, and a fault was added. */
-static int read_word(struct spec_reader *r, const struct spec_at *at, const json_t *value,
-                     const char *const *words, const char *all) {
-    const char *text = json_string_value(value);
-    for (int i = 0; text && words[i]; i++)
-        if (strcmp(text, words[i]) == 0)
-            return i;
-    char quote[SPEC_QUOTE_MAX];
-    if (text)
-        spec_fault(r->faults, at, "\"%s\" is none of %s", spec_quote(text, quote), all);
-    else
-        spec_fault(r->faults, at, "must be one of %s, not %s", all, spec_type_name(value));
-    return -1;
-}
-
-static void read_pull(struct spec_reader *r, const struct spec_at *at, const json_t *value,
-                      const struct spec_field *field) {
-    static const char *const words[] = {
-        [SPEC_PULL_MISSING] = "missing", [SPEC_PULL_ALWAYS] = "always", [SPEC_PULL_NEVER] = "never", NULL};
-    (void)field;
-    int word = read_word(r, at, value, words, "\"missing\", \"always\", \"never\"");
-    if (word >= 0)
-        r->spec->pull = (enum spec_pull)word;
-}
-
-static void read_network(struct spec_reader *r, const struct spec_at *at, const json_t *value,
-                         const struct spec_field *field) {
-    static const char *const words[] = {
-        [SPEC_NETWORK_EGRESS] = "egress", [SPEC_NETWORK_NONE] = "none", "private", NULL};
-    (void)field;
-    int word = read_word(r, at, value, words, "\"egress\", \"none\"");
-    if (word == SPEC_NETWORK_NONE + 1)
-        spec_fault(r->faults, at,
-                   "\"private\" is not available in this version yet; use \"egress\" or \"none\"");
-    else if (word >= 0)
-        r->spec->network = (enum spec_network)word;
-}
-
 static void read_run_at(struct spec_reader *r, const struct spec_at *at, const json_t *value,
                         const struct spec_field *field) {
     struct err err = {0};
@@ -201,32 +163,36 @@ static void read_run_at(struct spec_reader *r, const struct spec_at *at, const j
 static const struct spec_range priority_range = {
     .min = -SPEC_PRIORITY_MAX, .max = SPEC_PRIORITY_MAX, .format = spec_format_count};
 
+#define PLACE(member) .offset = offsetof(struct spec, member)
+#define OBJECT(name_, place_, members_)                                                                      \
+    { .name = (name_), .read = spec_read_object, .offset = (place_), .members = (members_) }
+
 const struct spec_field spec_top_fields[] = {
-    {.name = "name", .read = read_name, .offset = offsetof(struct spec, name)},
-    {.name = "image", .read = read_image, .offset = offsetof(struct spec, image)},
-    {.name = "command", .read = spec_read_list, .offset = offsetof(struct spec, command)},
-    {.name = "script", .read = spec_read_script, .offset = offsetof(struct spec, script)},
-    {.name = "entrypoint", .read = spec_read_list, .offset = offsetof(struct spec, entrypoint)},
-    {.name = "env", .read = spec_read_env, .offset = offsetof(struct spec, env)},
+    {.name = "name", .read = read_name, PLACE(name)},
+    {.name = "image", .read = spec_read_image, PLACE(image)},
+    {.name = "command", .read = spec_read_list, PLACE(command), .given = offsetof(struct spec, has_command)},
+    {.name = "script", .read = spec_read_script, PLACE(script)},
+    {.name = "entrypoint",
+     .read = spec_read_list,
+     PLACE(entrypoint),
+     .given = offsetof(struct spec, has_entrypoint)},
+    {.name = "env", .read = spec_read_env, PLACE(env)},
     {.name = "secrets", .read = spec_read_later},
-    {.name = "workdir", .read = read_workdir, .offset = offsetof(struct spec, workdir)},
-    {.name = "user", .read = read_user, .offset = offsetof(struct spec, user)},
-    {.name = "input", .read = read_input, .offset = offsetof(struct spec, input)},
-    {.name = "limits", .read = spec_read_object, .members = spec_limits_fields},
-    {.name = "deadlines", .read = spec_read_object, .members = spec_deadlines_fields},
-    {.name = "stop", .read = spec_read_object, .members = spec_stop_fields},
-    {.name = "retry", .read = spec_read_later},
-    {.name = "pull", .read = read_pull},
-    {.name = "network", .read = read_network},
-    {.name = "services", .read = spec_read_later},
-    {.name = "hardening", .read = spec_read_object, .members = spec_hardening_fields},
-    {.name = "mounts", .read = spec_read_later},
-    {.name = "priority",
-     .read = spec_read_count,
-     .offset = offsetof(struct spec, priority),
-     .range = &priority_range},
+    {.name = "workdir", .read = read_workdir, PLACE(workdir)},
+    {.name = "user", .read = read_user, PLACE(user)},
+    {.name = "input", .read = read_input, PLACE(input)},
+    OBJECT("limits", offsetof(struct spec, limits), spec_limits_fields),
+    OBJECT("deadlines", 0, spec_deadlines_fields),
+    OBJECT("stop", 0, spec_stop_fields),
+    {.name = "retry", .read = spec_read_retry, .members = spec_retry_fields},
+    {.name = "pull", .read = spec_read_word, PLACE(pull), .words = spec_pull_words},
+    {.name = "network", .read = spec_read_word, PLACE(network), .words = spec_network_words},
+    {.name = "services", .read = spec_read_services, .members = spec_service_fields, .array = true},
+    OBJECT("hardening", offsetof(struct spec, hardening), spec_hardening_fields),
+    {.name = "mounts", .read = spec_read_mounts, .members = spec_mount_fields, .array = true},
+    {.name = "priority", .read = spec_read_count, PLACE(priority), .range = &priority_range},
     {.name = "run_at", .read = read_run_at},
-    {.name = "concurrency", .read = spec_read_later},
-    {.name = "labels", .read = spec_read_labels, .offset = offsetof(struct spec, labels)},
+    {.name = "concurrency", .read = spec_read_concurrency, .members = spec_concurrency_fields},
+    {.name = "labels", .read = spec_read_labels, PLACE(labels)},
     {0},
 };

@@ -92,8 +92,8 @@ static bool is_default(const char *name) {
     return false;
 }
 
-static void read_cap(struct spec_reader *r, const struct spec_at *at, const json_t *value) {
-    struct spec_list *caps = &r->spec->hardening.cap_add;
+static void read_cap(struct spec_reader *r, const struct spec_at *at, const json_t *value,
+                     struct spec_list *caps) {
     char quote[SPEC_QUOTE_MAX];
     const char *text = spec_text(r, at, value, SPEC_STRING_MAX);
     if (!text)
@@ -117,47 +117,28 @@ static void read_cap(struct spec_reader *r, const struct spec_at *at, const json
 
 static void read_cap_add(struct spec_reader *r, const struct spec_at *at, const json_t *value,
                          const struct spec_field *field) {
-    (void)field;
-    if (!json_is_array(value)) {
-        spec_fault(r->faults, at, "must be an array of capabilities such as [\"CHOWN\"], not %s",
-                   spec_type_name(value));
+    if (!spec_is_array(r, at, value, ARRAY_LEN(known_caps), "capabilities such as [\"CHOWN\"]"))
         return;
-    }
-    if (json_array_size(value) > ARRAY_LEN(known_caps)) {
-        spec_fault(r->faults, at, "has %zu elements; there are %zu capabilities", json_array_size(value),
-                   ARRAY_LEN(known_caps));
-        return;
-    }
     size_t i;
     json_t *item;
     json_array_foreach(value, i, item) {
         struct spec_at here = {.parent = at, .index = i};
-        read_cap(r, &here, item);
+        read_cap(r, &here, item, spec_place(r, field));
     }
 }
 
 static void read_caps(struct spec_reader *r, const struct spec_at *at, const json_t *value,
                       const struct spec_field *field) {
     const char *text = json_string_value(value);
-    (void)field;
     if (text && strcmp(text, "none") == 0)
-        r->spec->hardening.caps_none = true;
+        *(bool *)spec_place(r, field) = true;
     else
         spec_fault(r->faults, at, "must be \"none\" (drop all capabilities), or left out");
 }
 
-static void read_read_only(struct spec_reader *r, const struct spec_at *at, const json_t *value,
-                           const struct spec_field *field) {
-    (void)field;
-    if (json_is_boolean(value))
-        r->spec->hardening.read_only = json_is_true(value);
-    else
-        spec_fault(r->faults, at, "must be true or false, not %s", spec_type_name(value));
-}
-
 const struct spec_field spec_hardening_fields[] = {
-    {.name = "read_only", .read = read_read_only},
-    {.name = "caps", .read = read_caps},
-    {.name = "cap_add", .read = read_cap_add},
+    {.name = "read_only", .read = spec_read_bool, .offset = offsetof(struct spec_hardening, read_only)},
+    {.name = "caps", .read = read_caps, .offset = offsetof(struct spec_hardening, caps_none)},
+    {.name = "cap_add", .read = read_cap_add, .offset = offsetof(struct spec_hardening, cap_add)},
     {0},
 };

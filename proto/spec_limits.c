@@ -22,10 +22,9 @@ enum {
     LOG_BYTES_MIN = 1024,
 };
 #define SIZE_BYTES_MAX (INT64_C(1) << 50)
-#define DURATION_MS_MAX (INT64_C(3650) * 86400 * 1000) /* ten years; in nanoseconds far inside int64 */
 
 #define RANGE(name, min_, max_, ceiling_, setting_, format_)                                                 \
-    static const struct spec_range name##_range = {.min = (min_),                                            \
+    const struct spec_range spec_##name##_range = {.min = (min_),                                            \
                                                    .max = (max_),                                            \
                                                    .ceiling = offsetof(struct spec_policy, ceiling_),        \
                                                    .setting = (setting_),                                    \
@@ -37,14 +36,14 @@ RANGE(shm, PAGE_BYTES, SIZE_BYTES_MAX, max_shm_bytes, "BERTH_MAX_SHM", units_for
 RANGE(nofile, NOFILE_MIN, NOFILE_MAX, max_nofile, "BERTH_MAX_NOFILE", spec_format_count);
 RANGE(log, LOG_BYTES_MIN, SIZE_BYTES_MAX, max_log_bytes, "BERTH_MAX_LOG", units_format_size);
 RANGE(tmpfs, PAGE_BYTES, SIZE_BYTES_MAX, max_tmpfs_bytes, "BERTH_MAX_TMPFS", units_format_size);
-RANGE(queue, 1, DURATION_MS_MAX, max_queue_ms, "BERTH_MAX_QUEUE", units_format_duration);
-RANGE(pull, 1, DURATION_MS_MAX, max_pull_ms, "BERTH_MAX_PULL", units_format_duration);
-RANGE(start, 1, DURATION_MS_MAX, max_start_ms, "BERTH_MAX_START", units_format_duration);
-RANGE(run, 1, DURATION_MS_MAX, max_run_ms, "BERTH_MAX_RUN", units_format_duration);
-RANGE(grace, 0, DURATION_MS_MAX, max_grace_ms, "BERTH_MAX_GRACE", units_format_duration);
+RANGE(queue, 1, SPEC_DURATION_MS_MAX, max_queue_ms, "BERTH_MAX_QUEUE", units_format_duration);
+RANGE(pull, 1, SPEC_DURATION_MS_MAX, max_pull_ms, "BERTH_MAX_PULL", units_format_duration);
+RANGE(start, 1, SPEC_DURATION_MS_MAX, max_start_ms, "BERTH_MAX_START", units_format_duration);
+RANGE(run, 1, SPEC_DURATION_MS_MAX, max_run_ms, "BERTH_MAX_RUN", units_format_duration);
+RANGE(idle, 0, SPEC_DURATION_MS_MAX, max_idle_ms, "BERTH_MAX_IDLE", units_format_duration);
+RANGE(grace, 0, SPEC_DURATION_MS_MAX, max_grace_ms, "BERTH_MAX_GRACE", units_format_duration);
 
-/* What is wrong with this mount point; NULL: nothing. */
-static const char *tmpfs_path_fault(const struct spec *spec, const char *path) {
+const char *spec_target_fault(const char *path) {
     static const char *const kept[] = {LAUNCH_DIR, "/proc", "/sys", "/dev"};
     if (strcmp(path, "/") == 0)
         return "must not be / itself; set hardening.read_only and name the directories that may be written";
@@ -53,27 +52,42 @@ static const char *tmpfs_path_fault(const struct spec *spec, const char *path) {
     for (size_t i = 0; i < ARRAY_LEN(kept); i++)
         if (spec_path_below(path, kept[i]))
             return "must not be below /.berth, /proc, /sys or /dev";
-    for (size_t i = 0; i < spec->limits.tmpfs_count; i++)
-        if (strcmp(spec->limits.tmpfs[i].path, path) == 0)
-            return "is there twice";
     return NULL;
 }
 
-static void add_tmpfs(struct spec *spec, char *path, int64_t bytes) {
-    size_t n = spec->limits.tmpfs_count;
-    spec->limits.tmpfs = mem_realloc(spec->limits.tmpfs, (n + 1) * sizeof *spec->limits.tmpfs);
-    spec->limits.tmpfs[n] = (struct spec_tmpfs){.path = path, .bytes = bytes};
-    spec->limits.tmpfs_count = n + 1;
+static bool tmpfs_there(const struct spec_limits *limits, const char *path) {
+    for (size_t i = 0; i < limits->tmpfs_count; i++)
+        if (strcmp(limits->tmpfs[i].path, path) == 0)
+            return true;
+    return false;
+}
+
+static void add_tmpfs(struct spec_limits *limits, char *path, int64_t bytes) {
+    size_t n = limits->tmpfs_count;
+    limits->tmpfs = mem_realloc(limits->tmpfs, (n + 1) * sizeof *limits->tmpfs);
+    limits->tmpfs[n] = (struct spec_tmpfs){.path = path, .bytes = bytes};
+    limits->tmpfs_count = n + 1;
+}
+
+void spec_limits_done(struct spec_limits *limits) {
+    for (size_t i = 0; i < limits->tmpfs_count; i++)
+        free(limits->tmpfs[i].path);
+    free(limits->tmpfs);
+}
+
+int64_t spec_tmpfs_bytes(const struct spec_limits *limits) {
+    int64_t sum = 0;
+    for (size_t i = 0; i < limits->tmpfs_count; i++)
+        sum += limits->tmpfs[i].bytes; /* at most SPEC_TMPFS_MAX times SIZE_BYTES_MAX */
+    return sum;
 }
 
 /* Checked together too: the ceiling bounds what a job can hold in memory this way. */
-static void check_tmpfs_sum(struct spec_reader *r, const struct spec_at *at) {
+static void check_tmpfs_sum(struct spec_reader *r, const struct spec_at *at,
+                            const struct spec_limits *limits) {
     int64_t ceiling = r->policy->max_tmpfs_bytes;
-    int64_t sum = 0;
     char text[UNITS_TEXT_MAX];
-    for (size_t i = 0; i < r->spec->limits.tmpfs_count; i++)
-        sum += r->spec->limits.tmpfs[i].bytes; /* at most SPEC_TMPFS_MAX times SIZE_BYTES_MAX */
-    if (ceiling && sum > ceiling)
+    if (ceiling && spec_tmpfs_bytes(limits) > ceiling)
         spec_fault(r->faults, at,
                    "all together are over the ceiling of %s that the operator has set (BERTH_MAX_TMPFS)",
                    units_format_size(ceiling, text));
@@ -81,6 +95,7 @@ static void check_tmpfs_sum(struct spec_reader *r, const struct spec_at *at) {
 
 static void read_tmpfs(struct spec_reader *r, const struct spec_at *at, const json_t *value,
                        const struct spec_field *field) {
+    struct spec_limits *limits = r->base;
     const char *key;
     json_t *member;
     if (!json_is_object(value)) {
@@ -96,14 +111,16 @@ static void read_tmpfs(struct spec_reader *r, const struct spec_at *at, const js
     json_object_foreach((json_t *)value, key, member) {
         struct spec_at here = {.parent = at, .key = key};
         AUTO_FREE char *path = spec_path(r, &here, key);
-        const char *fault = path ? tmpfs_path_fault(r->spec, path) : NULL;
+        const char *fault = path ? spec_target_fault(path) : NULL;
+        if (path && !fault && tmpfs_there(limits, path))
+            fault = "is there twice";
         if (fault)
             spec_fault(r->faults, &here, "%s", fault);
         int64_t bytes = spec_size(r, &here, member, field->range);
         if (path && !fault && bytes >= 0)
-            add_tmpfs(r->spec, STEAL(path), bytes);
+            add_tmpfs(limits, STEAL(path), bytes);
     }
-    check_tmpfs_sum(r, at);
+    check_tmpfs_sum(r, at, limits);
 }
 
 static int signal_by_name(const char *name) {
@@ -149,27 +166,50 @@ static void read_signal(struct spec_reader *r, const struct spec_at *at, const j
                    spec_quote(text, quote));
 }
 
-#define NUMBER(name_, read_, offset_)                                                                        \
-    { .name = #name_, .read = (read_), .offset = offsetof(struct spec, offset_), .range = &name_##_range }
+/* 0 asks for none, which no ceiling allows. */
+static void read_idle(struct spec_reader *r, const struct spec_at *at, const json_t *value,
+                      const struct spec_field *field) {
+    size_t before = r->faults->count;
+    char text[UNITS_TEXT_MAX];
+    spec_read_duration(r, at, value, field);
+    if (r->faults->count == before && !*(int64_t *)spec_place(r, field) && r->policy->max_idle_ms)
+        spec_fault(r->faults, at,
+                   "0 means none, and that is over the ceiling of %s that the operator has set (%s)",
+                   units_format_duration(r->policy->max_idle_ms, text), field->range->setting);
+}
+
+#define NUMBER(name_, read_, struct_, offset_)                                                               \
+    {                                                                                                        \
+        .name = #name_, .read = (read_), .offset = offsetof(struct struct_, offset_),                        \
+        .range = &spec_##name_##_range                                                                       \
+    }
+/* What every container has. */
+#define CONTAINER_LIMITS                                                                                     \
+    NUMBER(cpus, spec_read_milli, spec_limits, cpus_milli),                                                  \
+        NUMBER(memory, spec_read_size, spec_limits, memory_bytes),                                           \
+        NUMBER(pids, spec_read_count, spec_limits, pids),                                                    \
+        NUMBER(shm, spec_read_size, spec_limits, shm_bytes),                                                 \
+        NUMBER(nofile, spec_read_count, spec_limits, nofile), NUMBER(tmpfs, read_tmpfs, spec_limits, tmpfs)
 
 const struct spec_field spec_limits_fields[] = {
-    NUMBER(cpus, spec_read_cpus, limits.cpus_milli), NUMBER(memory, spec_read_size, limits.memory_bytes),
-    NUMBER(pids, spec_read_count, limits.pids),      NUMBER(shm, spec_read_size, limits.shm_bytes),
-    NUMBER(nofile, spec_read_count, limits.nofile),  NUMBER(log, spec_read_size, limits.log_bytes),
-    NUMBER(tmpfs, read_tmpfs, limits.tmpfs),         {0},
+    CONTAINER_LIMITS,
+    NUMBER(log, spec_read_size, spec_limits, log_bytes),
+    {0},
 };
 
+const struct spec_field spec_service_limits_fields[] = {CONTAINER_LIMITS, {0}};
+
 const struct spec_field spec_deadlines_fields[] = {
-    NUMBER(queue, spec_read_duration, deadlines.queue_ms),
-    NUMBER(pull, spec_read_duration, deadlines.pull_ms),
-    NUMBER(start, spec_read_duration, deadlines.start_ms),
-    NUMBER(run, spec_read_duration, deadlines.run_ms),
-    {.name = "idle", .read = spec_read_later},
+    NUMBER(queue, spec_read_duration, spec, deadlines.queue_ms),
+    NUMBER(pull, spec_read_duration, spec, deadlines.pull_ms),
+    NUMBER(start, spec_read_duration, spec, deadlines.start_ms),
+    NUMBER(run, spec_read_duration, spec, deadlines.run_ms),
+    NUMBER(idle, read_idle, spec, deadlines.idle_ms),
     {0},
 };
 
 const struct spec_field spec_stop_fields[] = {
     {.name = "signal", .read = read_signal},
-    NUMBER(grace, spec_read_duration, stop.grace_ms),
+    NUMBER(grace, spec_read_duration, spec, stop.grace_ms),
     {0},
 };

@@ -33,21 +33,24 @@ void spec_pairs_done(struct spec_pairs *pairs) {
     *pairs = (struct spec_pairs){0};
 }
 
-/* command and entrypoint. */
+bool spec_is_array(struct spec_reader *r, const struct spec_at *at, const json_t *value, size_t max,
+                   const char *like) {
+    if (!json_is_array(value))
+        spec_fault(r->faults, at, "must be an array of %s, not %s", like, spec_type_name(value));
+    else if (json_array_size(value) > max)
+        spec_fault(r->faults, at, "has %zu elements; at most %zu are allowed", json_array_size(value), max);
+    else
+        return true;
+    return false;
+}
+
 void spec_read_list(struct spec_reader *r, const struct spec_at *at, const json_t *value,
                     const struct spec_field *field) {
-    struct spec_list *list = (struct spec_list *)(void *)((char *)r->spec + field->offset);
-    if (!json_is_array(value)) {
-        spec_fault(r->faults, at, "must be an array of strings such as [\"make\", \"test\"], not %s",
-                   spec_type_name(value));
+    struct spec_list *list = spec_place(r, field);
+    if (!spec_is_array(r, at, value, SPEC_ARGS_MAX, "strings such as [\"make\", \"test\"]"))
         return;
-    }
-    if (json_array_size(value) > SPEC_ARGS_MAX) {
-        spec_fault(r->faults, at, "has %zu elements; at most %d are allowed", json_array_size(value),
-                   SPEC_ARGS_MAX);
-        return;
-    }
-    *(list == &r->spec->command ? &r->spec->has_command : &r->spec->has_entrypoint) = true;
+    if (field->given)
+        *(bool *)((char *)r->base + field->given) = true;
     size_t i;
     json_t *item;
     json_array_foreach(value, i, item) {
@@ -60,12 +63,11 @@ void spec_read_list(struct spec_reader *r, const struct spec_at *at, const json_
 
 void spec_read_script(struct spec_reader *r, const struct spec_at *at, const json_t *value,
                       const struct spec_field *field) {
-    (void)field;
     const char *text = spec_text(r, at, value, SPEC_STRING_MAX);
     if (text && !text[strspn(text, " \t\r\n")])
         spec_fault(r->faults, at, "is empty; write what is to be run, or leave it out");
     else if (text)
-        r->spec->script = mem_strdup(text);
+        *(char **)spec_place(r, field) = mem_strdup(text);
 }
 
 /* Why this object's member is refused before its value is looked at; NULL: it is not. */
@@ -110,7 +112,6 @@ void spec_read_env(struct spec_reader *r, const struct spec_at *at, const json_t
                    const struct spec_field *field) {
     const char *key;
     json_t *member;
-    (void)field;
     if (!is_map(r, at, value, SPEC_ENV_MAX))
         return;
     json_object_foreach((json_t *)value, key, member) {
@@ -121,7 +122,7 @@ void spec_read_env(struct spec_reader *r, const struct spec_at *at, const json_t
             spec_fault(r->faults, &here, "%s", fault);
         const char *text = spec_text(r, &here, member, used < SPEC_STRING_MAX ? SPEC_STRING_MAX - used : 0);
         if (text)
-            pairs_add(&r->spec->env, key, text);
+            pairs_add(spec_place(r, field), key, text);
     }
 }
 
@@ -129,7 +130,6 @@ void spec_read_labels(struct spec_reader *r, const struct spec_at *at, const jso
                       const struct spec_field *field) {
     const char *key;
     json_t *member;
-    (void)field;
     if (!is_map(r, at, value, SPEC_LABELS_MAX))
         return;
     json_object_foreach((json_t *)value, key, member) {
@@ -139,6 +139,6 @@ void spec_read_labels(struct spec_reader *r, const struct spec_at *at, const jso
             spec_fault(r->faults, &here, "%s", fault);
         const char *text = spec_text(r, &here, member, SPEC_LABEL_VALUE_MAX);
         if (text)
-            pairs_add(&r->spec->labels, key, text);
+            pairs_add(spec_place(r, field), key, text);
     }
 }

@@ -13,8 +13,8 @@ const char *spec_format_count(int64_t value, char *out) {
     return out;
 }
 
-static int64_t *number_at(struct spec_reader *r, const struct spec_field *field) {
-    return (int64_t *)(void *)((char *)r->spec + field->offset);
+static int64_t *number_at(const struct spec_reader *r, const struct spec_field *field) {
+    return spec_place(r, field);
 }
 
 static int64_t ceiling_of(const struct spec_reader *r, const struct spec_range *range) {
@@ -49,12 +49,13 @@ static bool scaled(struct spec_reader *r, const struct spec_at *at, const json_t
     if (json_is_integer(value)) {
         if (!__builtin_mul_overflow((int64_t)json_integer_value(value), (int64_t)scale, ret))
             return true;
-        spec_fault(r->faults, at, "%" PRId64 " is too large", (int64_t)json_integer_value(value));
+        spec_fault(r->faults, at, "%" PRId64 " is too %s", (int64_t)json_integer_value(value),
+                   json_integer_value(value) < 0 ? "small" : "large");
         return false;
     }
     double real = json_real_value(value) * scale;
     if (!(fabs(real) < exact_max))
-        spec_fault(r->faults, at, "%g is too large", json_real_value(value));
+        spec_fault(r->faults, at, "%g is too %s", json_real_value(value), real < 0 ? "small" : "large");
     else if (whole && floor(real) != real)
         spec_fault(r->faults, at, "%g is not a whole number", json_real_value(value));
     else {
@@ -121,8 +122,18 @@ void spec_read_count(struct spec_reader *r, const struct spec_at *at, const json
         *number_at(r, field) = count;
 }
 
-void spec_read_cpus(struct spec_reader *r, const struct spec_at *at, const json_t *value,
-                    const struct spec_field *field) {
+int64_t spec_count(struct spec_reader *r, const struct spec_at *at, const json_t *value,
+                   const struct spec_range *range) {
+    int64_t count = 0;
+    if (!json_is_number(value))
+        spec_fault(r->faults, at, "must be a number, not %s", spec_type_name(value));
+    else if (scaled(r, at, value, 1, true, &count) && check_range(r, at, count, range))
+        return count;
+    return -1;
+}
+
+void spec_read_milli(struct spec_reader *r, const struct spec_at *at, const json_t *value,
+                     const struct spec_field *field) {
     int64_t milli = 0;
     if (!json_is_number(value))
         spec_fault(r->faults, at, "must be a number such as 1.5, not %s", spec_type_name(value));

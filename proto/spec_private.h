@@ -1,9 +1,10 @@
 /*
  * spec_private - how the parser of specs is put together; for the sources spec*.c only.
  *
- * Every object of a spec has a table of its fields. spec_read_object() walks the document and calls each
- * field's reader, which checks the value and puts it into its place in struct spec, or adds a fault and
- * returns. Nobody stops at the first fault.
+ * Every object of a spec has a table of its fields. spec_read_members() walks the document and calls each
+ * field's reader, which checks the value and puts it into its place in the struct that the object is read
+ * into (struct spec, and for objects inside it a part of that: one table serves the main container and
+ * services), or adds a fault and returns. Nobody stops at the first fault.
  */
 #ifndef BERTH_PROTO_SPEC_PRIVATE_H
 #define BERTH_PROTO_SPEC_PRIVATE_H
@@ -30,6 +31,7 @@ struct spec_at {
 struct spec_reader {
     const struct spec_policy *policy;
     struct spec *spec; /* being filled; began with the defaults */
+    void *base;        /* what the offsets of the fields that are being read count from */
     struct spec_faults *faults;
 };
 
@@ -45,9 +47,12 @@ struct spec_field {
     const char *name; /* NULL ends a table */
     void (*read)(struct spec_reader *r, const struct spec_at *at, const json_t *value,
                  const struct spec_field *field);
-    size_t offset;                    /* in struct spec */
+    size_t offset;                    /* in the struct that the object around it is read into */
+    size_t given;                     /* of a bool there that says that the field was given; 0: none */
     const struct spec_range *range;   /* of a number */
-    const struct spec_field *members; /* of an object */
+    const char *const *words;         /* that it may be, in the order of their enum; ended by NULL */
+    const struct spec_field *members; /* of an object, or of each element where it is an array of them */
+    bool array;
 };
 
 /* spec_faults.c */
@@ -63,6 +68,13 @@ const char *spec_nearest(const char *name, const struct spec_field *fields);
 extern const struct spec_field spec_top_fields[]; /* in spec_fields.c */
 void spec_read_object(struct spec_reader *r, const struct spec_at *at, const json_t *value,
                       const struct spec_field *field);
+/* Reads an object into the struct at `base`. */
+void spec_read_members(struct spec_reader *r, const struct spec_at *at, const json_t *value,
+                       const struct spec_field *members, void *base);
+/* Where a field's value belongs. */
+void *spec_place(const struct spec_reader *r, const struct spec_field *field);
+int64_t spec_within(int64_t value, int64_t ceiling); /* a default under its ceiling; 0: none of them */
+void spec_limits_default(struct spec_limits *limits, const struct spec_policy *policy);
 /* A field of the contract that is not carried out yet: refused, so that nobody relies on it in vain. */
 void spec_read_later(struct spec_reader *r, const struct spec_at *at, const json_t *value,
                      const struct spec_field *field);
@@ -75,8 +87,22 @@ const char *spec_text(struct spec_reader *r, const struct spec_at *at, const jso
 char *spec_path(struct spec_reader *r, const struct spec_at *at, const char *text);
 bool spec_path_below(const char *path, const char *root); /* `root` itself included */
 bool spec_has_control(const char *text);                  /* C0, DEL or C1 */
+void spec_read_image(struct spec_reader *r, const struct spec_at *at, const json_t *value,
+                     const struct spec_field *field);
+
+/* spec_words.c */
+extern const char *const spec_pull_words[], *const spec_network_words[], *const spec_mount_words[],
+                                                                             *const spec_conflict_words[];
+/* One of field->words, into an enum. */
+void spec_read_word(struct spec_reader *r, const struct spec_at *at, const json_t *value,
+                    const struct spec_field *field);
+void spec_read_bool(struct spec_reader *r, const struct spec_at *at, const json_t *value,
+                    const struct spec_field *field);
 
 /* spec_lists.c */
+/* Whether it is an array of at most `max`; else adds a fault that shows what it is `like`. */
+bool spec_is_array(struct spec_reader *r, const struct spec_at *at, const json_t *value, size_t max,
+                   const char *like);
 void spec_read_list(struct spec_reader *r, const struct spec_at *at, const json_t *value,
                     const struct spec_field *field);
 void spec_read_script(struct spec_reader *r, const struct spec_at *at, const json_t *value,
@@ -96,16 +122,47 @@ void spec_read_duration(struct spec_reader *r, const struct spec_at *at, const j
                         const struct spec_field *field);
 void spec_read_count(struct spec_reader *r, const struct spec_at *at, const json_t *value,
                      const struct spec_field *field);
-void spec_read_cpus(struct spec_reader *r, const struct spec_at *at, const json_t *value,
-                    const struct spec_field *field);
+/* A number such as 1.5, in thousandths. */
+void spec_read_milli(struct spec_reader *r, const struct spec_at *at, const json_t *value,
+                     const struct spec_field *field);
+/* A whole number within the range; -1: a fault was added. For ranges without negative numbers. */
+int64_t spec_count(struct spec_reader *r, const struct spec_at *at, const json_t *value,
+                   const struct spec_range *range);
 /* Bytes of one tmpfs, checked like any size; -1: a fault was added. */
 int64_t spec_size(struct spec_reader *r, const struct spec_at *at, const json_t *value,
                   const struct spec_range *range);
 const char *spec_format_count(int64_t value, char *out);
 
 /* spec_limits.c, spec_hardening.c */
-extern const struct spec_field spec_limits_fields[], spec_deadlines_fields[], spec_stop_fields[],
-    spec_hardening_fields[];
+extern const struct spec_field spec_limits_fields[], spec_service_limits_fields[], spec_deadlines_fields[],
+    spec_stop_fields[], spec_hardening_fields[];
+extern const struct spec_range spec_start_range, spec_tmpfs_range;
+/* Why nothing may be mounted at this path; NULL: something may. */
+const char *spec_target_fault(const char *path);
+void spec_limits_done(struct spec_limits *limits);
+int64_t spec_tmpfs_bytes(const struct spec_limits *limits); /* of all of them */
+
+/* spec_services.c, spec_ready.c, spec_mounts.c, spec_retry.c: readers of whole members of a spec, and the
+ * checks that need all of it. */
+extern const struct spec_field spec_service_fields[], spec_ready_fields[], spec_mount_fields[],
+    spec_retry_fields[], spec_concurrency_fields[];
+void spec_read_services(struct spec_reader *r, const struct spec_at *at, const json_t *value,
+                        const struct spec_field *field);
+void spec_check_services(struct spec_reader *r, const struct spec_at *top, bool network_named);
+void spec_service_done(struct spec_service *service);
+void spec_read_ready(struct spec_reader *r, const struct spec_at *at, const json_t *value,
+                     const struct spec_field *field);
+void spec_read_mounts(struct spec_reader *r, const struct spec_at *at, const json_t *value,
+                      const struct spec_field *field);
+void spec_check_mounts(struct spec_reader *r, const struct spec_at *top);
+void spec_mount_done(struct spec_mount *mount);
+void spec_read_retry(struct spec_reader *r, const struct spec_at *at, const json_t *value,
+                     const struct spec_field *field);
+void spec_read_concurrency(struct spec_reader *r, const struct spec_at *at, const json_t *value,
+                           const struct spec_field *field);
+
+enum { SPEC_DURATION_DAYS_MAX = 3650 }; /* ten years; in nanoseconds far inside int64 */
+#define SPEC_DURATION_MS_MAX (INT64_C(86400) * 1000 * SPEC_DURATION_DAYS_MAX)
 
 /* spec_image.c: NULL when this is an image reference, else what is wrong with it. */
 const char *spec_image_fault(const char *reference);

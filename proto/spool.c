@@ -77,6 +77,20 @@ static int header_possible(const unsigned char *bytes, size_t len) {
     return len < SPOOL_HEADER_BYTES || get_le(bytes + CHECKED_BYTES, 4) == header_check(bytes);
 }
 
+static void decode(const unsigned char *bytes, struct spool_header *ret_header) {
+    *ret_header = (struct spool_header){.type = bytes[1],
+                                        .stream = bytes[2],
+                                        .len = (uint32_t)get_le(bytes + 4, 4),
+                                        .time_us = get_le(bytes + 8, 8)};
+}
+
+int spool_get_header(const unsigned char bytes[SPOOL_HEADER_BYTES], struct spool_header *ret_header) {
+    if (!header_possible(bytes, SPOOL_HEADER_BYTES))
+        return 0;
+    decode(bytes, ret_header);
+    return 1;
+}
+
 static size_t garbage_until(const unsigned char *bytes, size_t len) {
     const unsigned char *next = len > 1 ? memchr(bytes + 1, SPOOL_MAGIC, len - 1) : NULL;
     return next ? (size_t)(next - bytes) : len;
@@ -96,8 +110,7 @@ enum spool_next spool_next(const unsigned char *bytes, size_t len, struct spool_
     size_t payload = get_le(bytes + 4, 4);
     if (len - SPOOL_HEADER_BYTES < payload)
         return SPOOL_PARTIAL;
-    *ret_header = (struct spool_header){
-        .type = bytes[1], .stream = bytes[2], .len = (uint32_t)payload, .time_us = get_le(bytes + 8, 8)};
+    decode(bytes, ret_header);
     *ret_payload = bytes + SPOOL_HEADER_BYTES;
     *ret_used = SPOOL_HEADER_BYTES + payload;
     return SPOOL_RECORD;
