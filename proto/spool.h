@@ -101,6 +101,9 @@ enum spool_next {
 enum spool_next spool_next(const unsigned char *bytes, size_t len, struct spool_header *ret_header,
                            const unsigned char **ret_payload, size_t *ret_used);
 
+/* Whether a record's header stands here; its payload need not be there. For who goes over records unread. */
+int spool_get_header(const unsigned char bytes[SPOOL_HEADER_BYTES], struct spool_header *ret_header);
+
 /* Reads the END record at the end of the file. 1: it is there; 0: not (yet); -1: errno. */
 int spool_read_end(int fd, struct spool_end *ret_end);
 
