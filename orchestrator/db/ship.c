@@ -1,11 +1,18 @@
 #include "orchestrator/db/ship.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
 
-enum { SHIP_FIRST_CHUNKS = 4, SHIP_MORE_CHUNKS = 6, SHIP_CHUNK_PARAMS = 5, SHA256_BYTES = 32 };
+enum {
+    SHIP_FIRST_CHUNKS = 5,
+    SHIP_MORE_CHUNKS = 7,
+    SHIP_CHUNK_PARAMS = 4,
+    SHA256_BYTES = 32,
+    NUMBERS_TEXT_MAX = SHIP_SOURCES_MAX * 21 + 3,
+};
 
 /* "22" and "23" of "22012". */
 static bool in_class(const struct err *err, const char *two) {
@@ -22,12 +29,45 @@ bool ship_is_refusal(const struct err *err) {
                                    in_class(err, "BE") || in_class(err, "54"));
 }
 
+/* --- arrays of numbers: "{1,0,7}" --- */
+
+/* Zeros at the end are left out, so that equal positions are equal arrays. */
+static const char *numbers_text(const int64_t numbers[SHIP_SOURCES_MAX], char out[NUMBERS_TEXT_MAX]) {
+    size_t count = SHIP_SOURCES_MAX, len = 1;
+    while (count > 0 && numbers[count - 1] == 0)
+        count--;
+    out[0] = '{';
+    for (size_t i = 0; i < count; i++)
+        len += (size_t)snprintf(out + len, NUMBERS_TEXT_MAX - len, "%s%lld", i ? "," : "",
+                                (long long)numbers[i]);
+    snprintf(out + len, NUMBERS_TEXT_MAX - len, "}");
+    return out;
+}
+
+static int read_numbers(const char *text, int64_t ret[SHIP_SOURCES_MAX], struct err *err) {
+    int64_t numbers[SHIP_SOURCES_MAX] = {0};
+    const char *p = text;
+    bool more = *p == '{' && p[1] != '}';
+    for (size_t i = 0; more; i++) {
+        char *end;
+        long long n = strtoll(p + 1, &end, 10);
+        if (i == SHIP_SOURCES_MAX || end == p + 1 || (*end != ',' && *end != '}') || n < 0)
+            return err_set(err, ERR_INVALID, 0, "'%.80s' are no positions in at most %d spools", text,
+                           SHIP_SOURCES_MAX);
+        numbers[i] = n;
+        more = *end == ',';
+        p = end;
+    }
+    memcpy(ret, numbers, sizeof numbers);
+    return 0;
+}
+
 int ship_load(struct db *db, const struct ctx *ctx, struct ship_key *key, struct ship_attempt *ret,
               struct err *err) {
     AUTO_RESULT PGresult *r = NULL;
     if (DB_EXEC(db, ctx,
                 "select finished_at is not null, log_limit, raw_pos, log_bytes, lost_bytes, log_sha_state,"
-                " (claimed_at at time zone 'UTC')::date"
+                " (claimed_at at time zone 'UTC')::date, source_bytes, log_unhashed"
                 " from berth.attempts where id = $1 and token = $2 and job_id = $3 and number = $4",
                 &r, err, DB_INT(key->id), DB_INT(key->token), DB_TEXT(key->job), DB_INT(key->number)) < 0)
         return err_wrap(err, "reading attempt %lld", (long long)key->id);
@@ -38,9 +78,12 @@ int ship_load(struct db *db, const struct ctx *ctx, struct ship_key *key, struct
     }
     a.finished = db_get_bool(r, 0, 0);
     a.log_limit = db_get_int(r, 0, 1);
-    a.at.raw_pos = db_get_int(r, 0, 2);
+    if (read_numbers(db_get_text(r, 0, 2), a.at.raw_pos, err) < 0 ||
+        read_numbers(db_get_text(r, 0, 7), a.at.source_bytes, err) < 0)
+        return err_wrap(err, "attempt %lld", (long long)key->id);
     a.at.log_bytes = db_get_int(r, 0, 3);
     a.at.lost_bytes = db_get_int(r, 0, 4);
+    a.at.unhashed = db_get_bool(r, 0, 8);
     AUTO_FREE unsigned char *state = NULL;
     if (db_get_bytes(r, 0, 5, &state, &a.at.sha_len, err) < 0)
         return -1;
@@ -79,7 +122,6 @@ static void add_chunk(struct chunk_params *p, const struct ship_chunk *chunk) {
     }
     bool gap = chunk->gap_bytes > 0;
     add_int(p, chunk->log_offset);
-    add_int(p, chunk->raw_offset);
     add(p, gap ? DB_NULL : DB_BYTES(chunk->bytes, chunk->len));
     add(p, gap ? DB_NULL : DB_BYTES(chunk->segments, chunk->segments_len));
     if (gap)
@@ -90,9 +132,9 @@ static void add_chunk(struct chunk_params *p, const struct ship_chunk *chunk) {
 
 #define INTO_CHUNKS_                                                                                         \
     "insert into berth.log_chunks"                                                                           \
-    " (attempt_id, created_on, log_offset, raw_offset, bytes, segments, gap_bytes, gap_cause) select "
-#define SLOT_COLUMNS_ "c.o, c.r, c.b, c.s, c.g, case when c.g is not null then 'lost' end from "
-#define SLOT_NAMES_ "c(o, r, b, s, g) where c.o is not null"
+    " (attempt_id, created_on, log_offset, bytes, segments, gap_bytes, gap_cause) select "
+#define SLOT_COLUMNS_ "c.o, c.b, c.s, c.g, case when c.g is not null then 'lost' end from "
+#define SLOT_NAMES_ "c(o, b, s, g) where c.o is not null"
 
 static int insert_more(struct db *db, const struct ctx *ctx, const struct ship_key *key,
                        const struct ship_chunk *chunks, size_t count, struct err *err) {
@@ -104,9 +146,9 @@ static int insert_more(struct db *db, const struct ctx *ctx, const struct ship_k
     return db_exec(db, ctx,
                    INTO_CHUNKS_
                    "$1::bigint, $2::date, " SLOT_COLUMNS_
-                   " (values ($3::bigint, $4::bigint, $5::bytea, $6::bytea, $7::bigint),"
-                   " ($8, $9, $10, $11, $12), ($13, $14, $15, $16, $17), ($18, $19, $20, $21, $22),"
-                   " ($23, $24, $25, $26, $27), ($28, $29, $30, $31, $32)) " SLOT_NAMES_,
+                   " (values ($3::bigint, $4::bytea, $5::bytea, $6::bigint), ($7, $8, $9, $10),"
+                   " ($11, $12, $13, $14), ($15, $16, $17, $18), ($19, $20, $21, $22), ($23, $24, $25, $26),"
+                   " ($27, $28, $29, $30)) " SLOT_NAMES_,
                    p.params, p.count, NULL, err);
 }
 
@@ -118,38 +160,44 @@ static int64_t sum_bytes(const struct ship_chunk *chunks, size_t count) {
 }
 
 /* Moves the position and stores the first chunks in one statement: most batches have no more. */
-static int move_and_insert(struct db *db, const struct ctx *ctx, const struct ship_key *key, int64_t from_raw,
-                           const struct ship_position *to, const struct ship_chunk *chunks, size_t count,
-                           struct err *err) {
+static int move_and_insert(struct db *db, const struct ctx *ctx, const struct ship_key *key,
+                           const int64_t *from_raw, const struct ship_position *to,
+                           const struct ship_chunk *chunks, size_t count, struct err *err) {
     struct chunk_params p = {.count = 0};
+    char from[NUMBERS_TEXT_MAX], raw[NUMBERS_TEXT_MAX], bytes[NUMBERS_TEXT_MAX];
     add_int(&p, key->id);
     add_int(&p, key->token);
-    add_int(&p, from_raw);
-    add_int(&p, to->raw_pos);
+    add(&p, DB_TEXT(numbers_text(from_raw, from)));
+    add(&p, DB_TEXT(numbers_text(to->raw_pos, raw)));
     add_int(&p, to->log_bytes);
     add_int(&p, to->lost_bytes);
     add_int(&p, sum_bytes(chunks, count));
     add(&p, DB_BYTES(to->sha_state, to->sha_len));
     add(&p, DB_TEXT(key->day));
+    add(&p, DB_TEXT(numbers_text(to->source_bytes, bytes)));
+    add(&p, DB_TEXT(to->unhashed ? "true" : "false"));
+    add(&p, DB_TEXT(key->services));
     for (size_t i = 0; i < SHIP_FIRST_CHUNKS; i++)
         add_chunk(&p, i < count ? &chunks[i] : NULL);
     AUTO_RESULT PGresult *r = NULL;
     if (db_exec(
             db, ctx,
             "with a as (update berth.attempts set raw_pos = $4, log_bytes = $5, lost_bytes = $6,"
-            "   stored_bytes = stored_bytes + $7, log_sha_state = $8"
+            "   stored_bytes = stored_bytes + $7, log_sha_state = $8, source_bytes = $10, log_unhashed = $11,"
+            "   services = $12"
             "   where id = $1 and token = $2 and raw_pos = $3 and finished_at is null returning id),"
             " i as (" INTO_CHUNKS_ "a.id, $9::date, " SLOT_COLUMNS_
-            " a, (values ($10::bigint, $11::bigint, $12::bytea, $13::bytea, $14::bigint),"
-            " ($15, $16, $17, $18, $19), ($20, $21, $22, $23, $24), ($25, $26, $27, $28, $29)) " SLOT_NAMES_
+            " a, (values ($13::bigint, $14::bytea, $15::bytea, $16::bigint), ($17, $18, $19, $20),"
+            " ($21, $22, $23, $24), ($25, $26, $27, $28), ($29, $30, $31, $32)) " SLOT_NAMES_
             ") select count(*) from a",
             p.params, p.count, &r, err) < 0)
         return -1;
     return db_get_int(r, 0, 0) == 1;
 }
 
-int ship_log(struct db *db, const struct ctx *ctx, const struct ship_key *key, int64_t from_raw,
-             const struct ship_position *to, const struct ship_chunk *chunks, size_t count, struct err *err) {
+int ship_log(struct db *db, const struct ctx *ctx, const struct ship_key *key,
+             const int64_t from_raw[SHIP_SOURCES_MAX], const struct ship_position *to,
+             const struct ship_chunk *chunks, size_t count, struct err *err) {
     int moved = move_and_insert(db, ctx, key, from_raw, to, chunks, count, err);
     if (moved < 0)
         return err_wrap(err, "storing the log of job %s", key->job);
@@ -221,7 +269,7 @@ int ship_steps(struct db *db, const struct ctx *ctx, const struct ship_key *key,
                 "   started_at = coalesce(started_at, berth.from_us($5)),"
                 "   exited_at = coalesce(exited_at, berth.from_us($6)),"
                 "   cleaned_at = coalesce(cleaned_at, berth.from_us($7)),"
-                "   deadline_at = coalesce(deadline_at, berth.from_us($8)),"
+                "   deadline_at = greatest(deadline_at, berth.from_us($8)),"
                 "   image_digest = coalesce(nullif($9, ''), image_digest)"
                 "   where id = $1 and token = $2 and finished_at is null"
                 "   returning job_id, number, started_at)"
@@ -233,39 +281,55 @@ int ship_steps(struct db *db, const struct ctx *ctx, const struct ship_key *key,
                 NULL, err, DB_INT(key->id), DB_INT(key->token), DB_INT(journal->time_us[JOURNAL_PULLED]),
                 DB_INT(journal->time_us[JOURNAL_CREATED]), DB_INT(started_us),
                 DB_INT(journal->time_us[JOURNAL_EXITED]), DB_INT(journal->time_us[JOURNAL_CLEANED]),
-                DB_INT(started_us && run_ms > 0 ? started_us + run_ms * 1000 : 0), DB_TEXT(journal->digest),
-                DB_TEXT(status), DB_TEXT(canceling ? reason_name(journal->stopping) : ""),
+                DB_INT(started_us && run_ms > 0 ? started_us + (run_ms + journal->extended_ms) * 1000 : 0),
+                DB_TEXT(journal->digest), DB_TEXT(status),
+                DB_TEXT(canceling ? reason_name(journal->stopping) : ""),
                 DB_TEXT(canceling ? "The job is being stopped." : "")) < 0)
         return err_wrap(err, "recording the steps of job %s", key->job);
     return 0;
 }
+
+/* What follows is judged on the job's row as it is when its lock is held: an update that had to wait for
+ * another computes its columns anew. */
+#define AGAIN_ "($13::bigint >= 0 and j.cancel = 0 and j.status <> 'canceling')"
+#define NEXT_AT_ "(now() + $13::bigint * interval '1 millisecond')"
+static const char end_sql[] =
+    "with a as (update berth.attempts set finished_at = berth.from_us($4), status = $5, reason = $6,"
+    "   message = nullif($7, ''), exit_code = $8::integer, signal = $9::integer,"
+    "   usage = $10::jsonb, log_complete = $11::boolean, log_sha256 = $12, log_sha_state = null,"
+    "   services = $16"
+    "   where id = $1 and token = $2 and ($3::bigint[] is null or raw_pos = $3::bigint[])"
+    "   and finished_at is null returning job_id, number, started_at),"
+    " j as (update berth.jobs j set status = case when " AGAIN_ " then 'retrying' else $5 end, reason = $6,"
+    "   message = case when " AGAIN_ " then $14 || to_char(" NEXT_AT_
+    "    at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z.\"') else nullif($7, '') end,"
+    "   exit_code = case when not " AGAIN_ " then $8::integer end,"
+    "   signal = case when not " AGAIN_ " then $9::integer end,"
+    "   finished_at = case when not " AGAIN_ " then berth.from_us($4) end,"
+    "   retry_at = case when " AGAIN_ " then " NEXT_AT_ " end,"
+    "   queue_deadline_at = case when not " AGAIN_ " then j.queue_deadline_at"
+    "    when $15::bigint > 0 then " NEXT_AT_ " + $15::bigint * interval '1 millisecond' end,"
+    "   started_at = coalesce(j.started_at, a.started_at) from a"
+    "   where j.id = a.job_id and j.attempt = a.number"
+    "   and j.status in ('preparing', 'running', 'canceling', 'lost'))"
+    " select count(*) from a";
 
 int ship_end(struct db *db, const struct ctx *ctx, const struct ship_key *key, const struct ship_end *end,
              struct err *err) {
     const struct verdict *v = end->verdict;
     const char *reason = reason_name(v->reason);
     const char *message = end->message ? end->message : v->message;
+    char raw[NUMBERS_TEXT_MAX];
     AUTO_JSON json_t *usage = usage_to_json(&v->usage);
     AUTO_FREE char *usage_text = usage ? json_dumps(usage, JSON_COMPACT) : NULL;
     AUTO_RESULT PGresult *r = NULL;
-    if (DB_EXEC(
-            db, ctx,
-            "with a as (update berth.attempts set finished_at = berth.from_us($4), status = $5, reason = $6,"
-            "   message = nullif($7, ''), exit_code = $8::integer, signal = $9::integer,"
-            "   usage = $10::jsonb, log_complete = $11::boolean, log_sha256 = $12, log_sha_state = null"
-            "   where id = $1 and token = $2 and ($3::bigint < 0 or raw_pos = $3::bigint)"
-            "   and finished_at is null returning job_id, number, started_at),"
-            " j as (update berth.jobs j set status = $5, reason = $6, message = nullif($7, ''),"
-            "   exit_code = $8::integer, signal = $9::integer, finished_at = berth.from_us($4),"
-            "   started_at = coalesce(j.started_at, a.started_at) from a"
-            "   where j.id = a.job_id and j.attempt = a.number"
-            "   and j.status in ('preparing', 'running', 'canceling', 'lost'))"
-            " select count(*) from a",
-            &r, err, DB_INT(key->id), DB_INT(key->token), DB_INT(end->raw_pos), DB_INT(end->finished_us),
-            DB_TEXT(status_name(v->status)), DB_TEXT(reason), DB_TEXT(message),
-            v->exit_code < 0 ? DB_NULL : DB_INT(v->exit_code), v->signal ? DB_INT(v->signal) : DB_NULL,
-            DB_TEXT(usage_text), DB_TEXT(end->log_complete ? "true" : "false"),
-            end->sha256 ? DB_BYTES(end->sha256, SHA256_BYTES) : DB_NULL) < 0)
+    if (DB_EXEC(db, ctx, end_sql, &r, err, DB_INT(key->id), DB_INT(key->token),
+                end->raw_pos ? DB_TEXT(numbers_text(end->raw_pos, raw)) : DB_NULL, DB_INT(end->finished_us),
+                DB_TEXT(status_name(v->status)), DB_TEXT(reason), DB_TEXT(message),
+                v->exit_code < 0 ? DB_NULL : DB_INT(v->exit_code), v->signal ? DB_INT(v->signal) : DB_NULL,
+                DB_TEXT(usage_text), DB_TEXT(end->log_complete ? "true" : "false"),
+                end->sha256 ? DB_BYTES(end->sha256, SHA256_BYTES) : DB_NULL, DB_INT(end->retry_ms),
+                DB_TEXT(end->retry_message), DB_INT(end->queue_ms), DB_TEXT(key->services)) < 0)
         return err_wrap(err, "recording the end of job %s", key->job);
     return db_get_int(r, 0, 0) == 1;
 }

@@ -16,20 +16,26 @@
  * tail begins; in the transaction that ends the attempt it is trimmed, so that head and tail together are
  * log_limit bytes exactly.
  * - A log is truncated when log_bytes > log_limit. stored_bytes counts bytes in rows, without gaps.
- * - A character may be split between two rows.
+ * - A character may be split between two rows. Bytes of several spools (main, services, Berth's own words)
+ * lie in the order in which they were taken over; segments carry the stream's number (proto/stream.h), the
+ * services' names stand in attempts.services.
  * - attempts.log_sha256 is that of all bytes but the lost ones, put together as if nothing lay between them.
- * log_complete: init's END record was read (or
- * nothing ever ran) and nothing was lost. After a commit: NOTIFY berth_log with the ids of the jobs
- * concerned, separated by blanks, or "*" for too many.
+ * Null when a job wrote so much faster than could be read that bytes which were certain to slide out were
+ * passed over unread (attempts.log_unhashed); every count stays exact then.
+ * - log_complete: the END record of the main container's init was read (or nothing ever ran), it counts as
+ * many bytes as were taken over, so does each service's that is there, and nothing was lost. After a commit:
+ * NOTIFY berth_log with the ids of the jobs concerned, separated by blanks, or "*" for too many.
  */
 #ifndef BERTH_DB_SHIP_H
 #define BERTH_DB_SHIP_H
 
 #include "orchestrator/db/db.h"
 #include "proto/journal.h"
+#include "proto/spec.h"
 
 enum {
     SHIP_SHA_STATE_MAX = 128,
+    SHIP_SOURCES_MAX = 2 + SPEC_SERVICES_MAX, /* spools of one attempt: main, system, services */
     SHIP_DAY_MAX = 12,
     SHIP_NOTIFY_BYTES_MAX = 7900, /* PostgreSQL takes payloads below 8000 */
 };
@@ -39,11 +45,15 @@ struct ship_key {
     const char *job; /* uuid */
     int number;
     int64_t id, token;
+    const char *services;   /* their names as PostgreSQL writes an array: "{}", "{db,cache}" */
     char day[SHIP_DAY_MAX]; /* log_chunks.created_on; filled by ship_load */
 };
 
 struct ship_position {
-    int64_t raw_pos, log_bytes, lost_bytes;
+    int64_t raw_pos[SHIP_SOURCES_MAX];      /* in each spool: main, system, services */
+    int64_t source_bytes[SHIP_SOURCES_MAX]; /* output taken over of each */
+    int64_t log_bytes, lost_bytes;
+    bool unhashed;                               /* some bytes were passed over unread */
     unsigned char sha_state[SHIP_SHA_STATE_MAX]; /* of the hash over all bytes up to here */
     size_t sha_len;                              /* 0: nothing hashed yet */
 };
@@ -59,14 +69,15 @@ int ship_load(struct db *db, const struct ctx *ctx, struct ship_key *key, struct
 
 /* Bytes (borrowed) or, with gap_bytes > 0, a gap of cause "lost". */
 struct ship_chunk {
-    int64_t log_offset, raw_offset, gap_bytes;
+    int64_t log_offset, gap_bytes;
     const void *bytes, *segments;
     size_t len, segments_len;
 };
-/* 1: stored, and the position moved. 0: the attempt is not ours, has ended, or is not at from_raw any more.
- */
-int ship_log(struct db *db, const struct ctx *ctx, const struct ship_key *key, int64_t from_raw,
-             const struct ship_position *to, const struct ship_chunk *chunks, size_t count, struct err *err);
+/* 1: stored, and the position moved. 0: the attempt is not ours, has ended, or is not at these positions any
+ * more. */
+int ship_log(struct db *db, const struct ctx *ctx, const struct ship_key *key,
+             const int64_t from_raw[SHIP_SOURCES_MAX], const struct ship_position *to,
+             const struct ship_chunk *chunks, size_t count, struct err *err);
 /* Removes rows between the head's end and the tail's begin. Only behind a ship_log() that returned 1. */
 int ship_slide(struct db *db, const struct ctx *ctx, const struct ship_key *key, int64_t head_end,
                int64_t tail_begin, struct err *err);
@@ -83,19 +94,25 @@ int ship_edge(struct db *db, const struct ctx *ctx, const struct ship_key *key, 
 int ship_cut(struct db *db, const struct ctx *ctx, const struct ship_key *key, const struct ship_edge *edge,
              int64_t tail_begin, const void *segments, size_t segments_len, struct err *err);
 
-/* What the journal says before the verdict: times, digest, and the job's step to running or canceling. */
+/* What the journal says before the verdict: times, digest, a run deadline that was moved, and the job's step
+ * to running or canceling. run_ms: as the spec has it. */
 int ship_steps(struct db *db, const struct ctx *ctx, const struct ship_key *key,
                const struct journal *journal, int64_t run_ms, struct err *err);
 
 struct ship_end {
     const struct verdict *verdict;
-    const char *message; /* in place of the verdict's; NULL: that */
-    int64_t raw_pos; /* where the spool was read up to; -1: whatever it is (the log could not be stored) */
+    const char *message;    /* in place of the verdict's; NULL: that */
+    const int64_t *raw_pos; /* of SHIP_SOURCES_MAX spools, up to where they were read; NULL: wherever they are
+                               (the log could not be stored) */
     int64_t finished_us;
     bool log_complete;
     const unsigned char *sha256; /* 32 bytes; NULL: not known */
+    int64_t retry_ms;            /* another attempt is to follow after so long; -1: none */
+    const char *retry_message;   /* of the job until then; the time when it begins is added */
+    int64_t queue_ms;            /* it may wait for so long behind that; 0: for ever */
 };
-/* Ends attempt and job. 1: done; 0: the attempt is not ours, has ended already, or is not at raw_pos. */
+/* Ends the attempt, and with it the job, which waits for its next attempt where one is to follow and nobody
+ * has asked to cancel it. 1: done; 0: the attempt is not ours, has ended already, or is not at raw_pos. */
 int ship_end(struct db *db, const struct ctx *ctx, const struct ship_key *key, const struct ship_end *end,
              struct err *err);
 

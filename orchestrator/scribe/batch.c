@@ -5,14 +5,18 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "proto/retry.h"
 
 enum { BATCH_REFUSED_AGAIN_MS = 5000, BATCH_POISON_TEXT_MAX = 700 };
+#define BATCH_RANDOM_BELOW (INT64_C(1) << 32)
 
 static struct ship_position to_ship(const struct pack_position *at) {
-    struct ship_position to = {.raw_pos = at->raw_pos,
-                               .log_bytes = at->log_bytes,
+    struct ship_position to = {.log_bytes = at->log_bytes,
                                .lost_bytes = at->lost_bytes,
+                               .unhashed = at->unhashed,
                                .sha_len = sizeof at->sha};
+    memcpy(to.raw_pos, at->raw_pos, sizeof to.raw_pos);
+    memcpy(to.source_bytes, at->output_bytes, sizeof to.source_bytes);
     _Static_assert(sizeof at->sha <= sizeof to.sha_state, "the hash's state fits");
     memcpy(to.sha_state, &at->sha, sizeof at->sha);
     return to;
@@ -45,11 +49,10 @@ static int apply_limit(struct db *db, const struct ctx *ctx, const struct feed *
 static int ship_bytes(struct db *db, const struct ctx *ctx, const struct feed *feed, struct err *err) {
     const struct pack *pack = feed->pack;
     int moved = 1;
-    if (pack->at.raw_pos != feed->at.raw_pos) {
+    if (feed_moved(feed)) {
         struct ship_chunk chunks[PACK_CHUNKS_MAX];
         for (size_t i = 0; i < pack->count; i++)
             chunks[i] = (struct ship_chunk){.log_offset = pack->chunks[i].log_offset,
-                                            .raw_offset = pack->chunks[i].raw_offset,
                                             .gap_bytes = pack->chunks[i].gap_bytes,
                                             .bytes = pack->chunks[i].bytes.data,
                                             .len = pack->chunks[i].bytes.len,
@@ -65,23 +68,42 @@ static int ship_bytes(struct db *db, const struct ctx *ctx, const struct feed *f
     return moved;
 }
 
+/* What people read while the job waits for its next attempt; the time is added by the database. */
+static char *retry_message(const struct attempt *attempt, const struct verdict *v) {
+    const char *reason = reason_name(v->reason);
+    size_t len = strlen(v->message);
+    while (len > 0 && v->message[len - 1] == '.')
+        len--;
+    return mem_printf("Attempt %d of %lld ended as %s (%s): %.*s; the next one begins at ", attempt->number,
+                      (long long)attempt->spec->retry.max + 1, status_name(v->status), reason ? reason : "-",
+                      (int)len, v->message);
+}
+
 static int ship_the_end(struct db *db, const struct ctx *ctx, const struct feed *feed, struct err *err) {
+    const struct spec *spec = feed->attempt->spec;
+    const struct pack_position *at = &feed->pack->at;
     unsigned char sha256[crypto_hash_sha256_BYTES];
-    crypto_hash_sha256_state state = feed->pack->at.sha;
+    crypto_hash_sha256_state state = at->sha;
     crypto_hash_sha256_final(&state, sha256);
     struct verdict verdict = feed->journal.verdict;
     struct ship_end end = {.verdict = &verdict,
-                           .raw_pos = feed->pack->at.raw_pos,
+                           .raw_pos = at->raw_pos,
                            .finished_us = feed->journal.time_us[JOURNAL_CLEANED],
                            .log_complete = feed_is_complete(feed),
-                           .sha256 = sha256};
+                           .sha256 = at->unhashed ? NULL : sha256,
+                           .queue_ms = spec->deadlines.queue_ms};
     if (feed->poison) {
         verdict.status = STATUS_ERRORED;
         verdict.reason = REASON_INTERNAL;
         end.message = feed->poison;
-        end.raw_pos = -1;
+        end.raw_pos = NULL;
         end.sha256 = NULL;
     }
+    end.retry_ms = feed->poison ? -1
+                                : retry_delay_ms(spec, &verdict, feed->attempt->number,
+                                                 (uint32_t)db_random_below(BATCH_RANDOM_BELOW));
+    AUTO_FREE char *message = end.retry_ms >= 0 ? retry_message(feed->attempt, &verdict) : NULL;
+    end.retry_message = message;
     return ship_end(db, ctx, &feed->key, &end, err);
 }
 

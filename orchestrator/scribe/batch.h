@@ -11,7 +11,8 @@
 
 enum {
     BATCH_FEEDS_MAX = 256,
-    BATCH_RAW_BYTES_MAX = 16 * 1024 * 1024, /* of all attempts together */
+    BATCH_BYTES_MAX = 16 * 1024 * 1024, /* of all attempts together, and one attempt's share more */
+    BATCH_FILL_MS = 150,                /* then no more is read of attempts that are far behind */
 };
 
 /* feeds: filled (feed_fill returned 1). 0: each is stored, or FEED_NEW (it was not where it should be), or

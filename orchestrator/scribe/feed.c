@@ -5,17 +5,30 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fdutil.h"
 #include "base/mem.h"
-#include "proto/spool.h"
 
 #define FEED_REMOVED ".removed-"
 
-enum { FEED_WINDOW_BYTES = 256 * 1024, FEED_BLOCK_BYTES = 4096 };
-_Static_assert(FEED_WINDOW_BYTES > SPOOL_HEADER_BYTES + SPOOL_PAYLOAD_MAX, "a whole record fits");
+/* "{db,cache}": DNS labels need no quotes. */
+static char *services_text(const struct spec *spec) {
+    struct buf text = BUF((size_t)SPEC_SERVICES_MAX * (SPEC_SERVICE_NAME_MAX + 1) + 2);
+    buf_adds(&text, "{");
+    for (size_t i = 0; i < spec->services_count; i++)
+        buf_addf(&text, "%s%s", i ? "," : "", spec->services[i].name);
+    buf_adds(&text, "}");
+    return buf_steal(&text);
+}
+
+static void take_attempt(struct feed *feed) {
+    const struct attempt *a = feed->attempt;
+    feed->services = services_text(a->spec);
+    feed->source_count = PACK_SERVICE + (unsigned)a->spec->services_count;
+    feed->key = (struct ship_key){
+        .job = a->job, .number = a->number, .id = a->id, .token = a->token, .services = feed->services};
+}
 
 int feed_open(int attempts_fd, const char *name, struct feed **ret_feed, struct err *err) {
     int dir_fd = openat(attempts_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -24,14 +37,13 @@ int feed_open(int attempts_fd, const char *name, struct feed **ret_feed, struct 
     struct feed *feed = mem_alloc(sizeof *feed);
     snprintf(feed->name, sizeof feed->name, "%s", name);
     feed->dir_fd = dir_fd;
-    feed->spool_fd = -1;
     feed->dirty = true;
-    if (attempt_load(dir_fd, &feed->attempt, err) < 0) {
+    for (unsigned i = 0; i < PACK_SOURCES_MAX; i++)
+        feed->sources[i].fd = -1;
+    if (attempt_load(dir_fd, &feed->attempt, err) < 0)
         feed->state = FEED_BROKEN;
-    } else {
-        const struct attempt *a = feed->attempt;
-        feed->key = (struct ship_key){.job = a->job, .number = a->number, .id = a->id, .token = a->token};
-    }
+    else
+        take_attempt(feed);
     *ret_feed = feed;
     return 0;
 }
@@ -40,10 +52,11 @@ void feed_free(struct feed *feed) {
     if (!feed)
         return;
     feed_drop_pack(feed);
-    if (feed->spool_fd >= 0)
-        close(feed->spool_fd);
+    for (unsigned i = 0; i < PACK_SOURCES_MAX; i++)
+        source_close(&feed->sources[i]);
     close(feed->dir_fd);
     attempt_free(feed->attempt);
+    free(feed->services);
     free(feed->poison);
     free(feed);
 }
@@ -59,52 +72,64 @@ void feed_load(struct feed *feed, const struct ship_attempt *known) {
     feed->state = FEED_LIVE;
     feed->log_limit = known->log_limit;
     feed->at = (struct pack_position){
-        .raw_pos = known->at.raw_pos, .log_bytes = known->at.log_bytes, .lost_bytes = known->at.lost_bytes};
+        .log_bytes = known->at.log_bytes, .lost_bytes = known->at.lost_bytes, .unhashed = known->at.unhashed};
+    memcpy(feed->at.raw_pos, known->at.raw_pos, sizeof feed->at.raw_pos);
+    memcpy(feed->at.output_bytes, known->at.source_bytes, sizeof feed->at.output_bytes);
+    for (unsigned i = 0; i < feed->source_count; i++)
+        source_reset(&feed->sources[i], feed->at.raw_pos[i]);
     if (known->at.sha_len == sizeof feed->at.sha)
         memcpy(&feed->at.sha, known->at.sha_state, sizeof feed->at.sha);
     else
         crypto_hash_sha256_init(&feed->at.sha);
 }
 
-/* The runner makes the spool some time after the directory. Opened for writing only to give space back. */
-static int open_spool(struct feed *feed, struct err *err) {
-    if (feed->spool_fd >= 0)
-        return 0;
-    AUTO_FD int fd = openat(feed->dir_fd, ATTEMPT_SPOOL, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0)
-        return errno == ENOENT ? 0 : err_sys(err, "open spool of attempt %s", feed->name);
-    struct stat st;
-    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-        return err_set(err, ERR_INVALID, 0, "spool of attempt %s is no regular file", feed->name);
-    feed->spool_fd = STEAL_FD(fd);
+static int open_sources(struct feed *feed, struct err *err) {
+    char name[ATTEMPT_FILE_NAME_MAX];
+    for (unsigned i = 0; i < feed->source_count; i++) {
+        const char *file =
+            i == PACK_MAIN ? ATTEMPT_SPOOL
+            : i == PACK_SYSTEM
+                ? ATTEMPT_SYSTEM
+                : attempt_file_name(ATTEMPT_SPOOL, feed->attempt->spec->services[i - PACK_SERVICE].name,
+                                    name);
+        if (source_open(&feed->sources[i], feed->dir_fd, file, err) < 0)
+            return err_wrap(err, "attempt %s", feed->name);
+    }
     return 0;
 }
 
-/* Reads from the position on, window by window, until nothing whole is left or the pack is full. */
-static int read_spool(struct feed *feed, bool *ret_end, bool *ret_more, struct err *err) {
-    static unsigned char window[FEED_WINDOW_BYTES];
-    struct pack *pack = feed->pack;
-    for (;;) {
-        ssize_t got = pread(feed->spool_fd, window, sizeof window, pack->at.raw_pos);
-        if (got < 0)
-            return err_sys(err, "read spool of attempt %s", feed->name);
-        bool last = (size_t)got < sizeof window;
-        size_t used = pack_take(pack, window, (size_t)got, feed->final && last);
-        if (pack_is_full(pack)) {
-            *ret_more = true;
-            return 0;
-        }
-        if (last && used < (size_t)got && !feed->final)
-            return 0; /* the rest of the record is still to come */
-        if (last) {
-            *ret_end = true;
-            return 0;
-        }
-    }
+int64_t feed_unread(const struct feed *feed) {
+    int64_t sum = 0;
+    for (unsigned i = 0; i < feed->source_count; i++)
+        sum += source_unread(&feed->sources[i], feed->at.raw_pos[i]);
+    return sum;
+}
+
+static int take_source(struct feed *feed, unsigned which, unsigned shares, bool *ret_end, bool *ret_more,
+                       struct err *err) {
+    struct source *source = &feed->sources[which];
+    if (source_unread(source, feed->at.raw_pos[which]) == 0)
+        return 0;
+    int r = source_take(source, feed->pack, which, shares, feed->final, err);
+    if (r < 0)
+        return err_wrap(err, "attempt %s", feed->name);
+    *ret_more = *ret_more || r == SOURCE_MORE;
+    *ret_end = *ret_end && r == SOURCE_END;
+    return 0;
+}
+
+static int take_sources(struct feed *feed, bool *ret_end, bool *ret_more, struct err *err) {
+    unsigned shares = 0;
+    for (unsigned i = 0; i < feed->source_count; i++)
+        shares += source_unread(&feed->sources[i], feed->at.raw_pos[i]) > 0;
+    for (unsigned i = PACK_SYSTEM; shares > 0 && i < feed->source_count; i++)
+        if (take_source(feed, i, shares, ret_end, ret_more, err) < 0)
+            return -1;
+    return shares > 0 ? take_source(feed, PACK_MAIN, shares, ret_end, ret_more, err) : 0;
 }
 
 int feed_fill(struct feed *feed, bool *ret_more, struct err *err) {
-    /* The journal first: when it is complete, the spool will not grow any more. */
+    /* The journal first: when it is complete, the spools will not grow any more. */
     if (journal_read(feed->dir_fd, &feed->journal, err) < 0)
         return -1;
     feed->final =
@@ -114,17 +139,16 @@ int feed_fill(struct feed *feed, bool *ret_more, struct err *err) {
     feed->pack = mem_alloc(sizeof *feed->pack);
     pack_begin(feed->pack, &feed->at, feed->log_limit);
     bool end = true, more = false;
-    if (!feed->poison) {
-        if (open_spool(feed, err) < 0)
-            return -1;
-        end = feed->spool_fd < 0;
-        if (feed->spool_fd >= 0 && read_spool(feed, &end, &more, err) < 0)
-            return -1;
-    }
+    if (!feed->poison && (open_sources(feed, err) < 0 || take_sources(feed, &end, &more, err) < 0))
+        return -1;
     pack_finish(feed->pack);
     feed->at_end = feed->final && end;
     *ret_more = more;
-    return feed->at_end || feed->journal.used != feed->told || feed->pack->at.raw_pos != feed->at.raw_pos;
+    return feed->at_end || feed->journal.used != feed->told || feed_moved(feed);
+}
+
+bool feed_moved(const struct feed *feed) {
+    return memcmp(feed->pack->at.raw_pos, feed->at.raw_pos, sizeof feed->at.raw_pos) != 0;
 }
 
 void feed_drop_pack(struct feed *feed) {
@@ -134,40 +158,30 @@ void feed_drop_pack(struct feed *feed) {
     free(STEAL(feed->pack));
 }
 
-/* Files that cannot give space back keep it until the directory goes. */
-static void punch(struct feed *feed) {
-    int64_t whole = feed->at.raw_pos / FEED_BLOCK_BYTES * FEED_BLOCK_BYTES;
-    if (feed->spool_fd < 0 || whole - feed->punched < FEED_PUNCH_BYTES)
-        return;
-    (void)fallocate(feed->spool_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, feed->punched,
-                    whole - feed->punched);
-    feed->punched = whole;
-}
-
 void feed_committed(struct feed *feed) {
+    for (unsigned i = 0; i < feed->source_count; i++)
+        source_committed(&feed->sources[i], feed->pack, i);
     feed->at = feed->pack->at;
     feed->told = feed->journal.used;
     if (feed->at_end) {
         feed->state = FEED_GONE;
         feed->ended_here = true;
         feed->dirty = true;
-    } else {
-        punch(feed);
     }
     feed_drop_pack(feed);
 }
 
 bool feed_is_complete(const struct feed *feed) {
     const struct pack_position *at = feed->pack ? &feed->pack->at : &feed->at;
-    struct spool_end end;
-    struct stat st;
     if (feed->poison || at->lost_bytes > 0)
         return false;
-    if (at->raw_pos == 0 && !journal_has(&feed->journal, JOURNAL_STARTED))
+    for (unsigned i = PACK_SERVICE; i < feed->source_count; i++)
+        if (source_has_end(&feed->sources[i]) &&
+            !source_is_complete(&feed->sources[i], at->raw_pos[i], at->output_bytes[i]))
+            return false;
+    if (at->raw_pos[PACK_MAIN] == 0 && !journal_has(&feed->journal, JOURNAL_STARTED))
         return true;
-    return feed->spool_fd >= 0 && spool_read_end(feed->spool_fd, &end) == 1 &&
-           fstat(feed->spool_fd, &st) == 0 && st.st_size >= at->raw_pos &&
-           end.output_bytes == at->log_bytes - at->lost_bytes;
+    return source_is_complete(&feed->sources[PACK_MAIN], at->raw_pos[PACK_MAIN], at->output_bytes[PACK_MAIN]);
 }
 
 /* A directory that goes loses its name first, so that nobody meets half of one. */

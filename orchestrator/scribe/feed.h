@@ -1,6 +1,6 @@
 /*
- * feed - one attempt's directory as the scribe sees it: its journal, its spool, and how far the database has
- * both.
+ * feed - one attempt's directory as the scribe sees it: its journal, its spools, and how far the database has
+ * them.
  *
  * No SQL and no event loop here. What the database knows is loaded into `at` by batch.c; everything else is
  * read anew from the directory, so a feed can be dropped and opened again at any moment.
@@ -12,10 +12,11 @@
 #include "base/err.h"
 #include "orchestrator/db/ship.h"
 #include "orchestrator/scribe/pack.h"
+#include "orchestrator/scribe/source.h"
 #include "proto/attempt.h"
 #include "proto/journal.h"
 
-enum { FEED_PUNCH_BYTES = 1024 * 1024 }; /* so much taken over is given back to the disk at once */
+enum { FEED_BEHIND_BYTES = 256 * 1024 }; /* with more than this to read, others go first */
 
 enum feed_state {
     FEED_NEW, /* what the database has of it is not known (any more) */
@@ -28,14 +29,16 @@ enum feed_state {
 struct feed {
     char name[ATTEMPT_NAME_MAX];
     enum feed_state state;
-    int dir_fd, spool_fd; /* -1: none */
+    int dir_fd;
+    struct source sources[PACK_SOURCES_MAX]; /* PACK_MAIN, PACK_SYSTEM, PACK_SERVICE … */
+    unsigned source_count;
     struct attempt *attempt;
-    struct ship_key key; /* borrows from attempt */
+    char *services;      /* their names, as ship_key has them */
+    struct ship_key key; /* borrows from attempt and services */
     int64_t log_limit;
     struct pack_position at; /* what the database has */
     struct journal journal;
     size_t told;           /* bytes of the journal that the database has */
-    int64_t punched;       /* of the spool, given back to the disk */
     bool ended_here;       /* FEED_GONE because we have told the end: nobody works on it any more */
     bool fenced;           /* FEED_GONE because the database does not know it with this token */
     bool dirty;            /* something may be new */
@@ -45,7 +48,7 @@ struct feed {
 
     struct pack *pack;    /* this batch's share; NULL outside one */
     bool final;           /* the journal is complete: verdict and cleaned */
-    bool at_end;          /* final, and the spool was read to its end */
+    bool at_end;          /* final, and the spools were read to their ends */
     void *owner, *source; /* the loop's business: itself, and its inotify source */
 };
 
@@ -57,13 +60,19 @@ void feed_free(struct feed *feed);
 /* Takes over what the database knows. */
 void feed_load(struct feed *feed, const struct ship_attempt *known);
 
-/* Reads what is new into feed->pack. 1: there is something to tell; 0: nothing. *ret_more: there is more than
+/* Bytes that wait in the spools that were met so far. */
+int64_t feed_unread(const struct feed *feed);
+/* Reads what is new into feed->pack: Berth's own words first, then the services', then the main container's,
+ * each within a share of its own. 1: there is something to tell; 0: nothing. *ret_more: there is more than
  * this. */
 int feed_fill(struct feed *feed, bool *ret_more, struct err *err);
+/* Whether what was filled moves a position. */
+bool feed_moved(const struct feed *feed);
 /* The batch's share was committed. */
 void feed_committed(struct feed *feed);
 void feed_drop_pack(struct feed *feed);
-/* Whether init's END record is there and counts as many bytes as were read, or nothing was ever started. */
+/* Whether init's END record is there and counts as many bytes as were read, or nothing was ever started; and
+ * the same of every service that has one. */
 bool feed_is_complete(const struct feed *feed);
 
 /* Removes the directory unless a runner still works on it, or nobody can tell. 1: gone; 0: not yet. */

@@ -4,9 +4,14 @@
 
 #include "base/clock.h"
 #include "proto/spool.h"
+#include "proto/stream.h"
 
-/* Room for the gap behind the last chunk and for one more chunk with its gap at the head's end. */
-enum { PACK_CHUNKS_SPARE = 4 };
+/* For each source, beyond its share: room for the gap behind the last chunk and for one more chunk with its
+ * gap at the head's end. */
+enum { PACK_CHUNKS_SPARE = 4, PACK_CHUNKS_SHARED = PACK_CHUNKS_MAX - PACK_SOURCES_MAX * PACK_CHUNKS_SPARE };
+_Static_assert((int)PACK_CHUNKS_SHARED >= (int)PACK_SOURCES_MAX, "a chunk for each source");
+_Static_assert(PACK_RAW_BYTES_MAX / (int)PACK_SOURCES_MAX > SPOOL_HEADER_BYTES + SPOOL_PAYLOAD_MAX,
+               "a record for each source");
 
 static void put_le(unsigned char *out, uint64_t value, unsigned bytes) {
     for (unsigned i = 0; i < bytes; i++)
@@ -43,6 +48,7 @@ size_t pack_trim_segments(unsigned char *segments, size_t len, int64_t drop) {
 
 void pack_begin(struct pack *pack, const struct pack_position *from, int64_t log_limit) {
     *pack = (struct pack){.from = *from, .at = *from, .log_limit = log_limit};
+    pack_source(pack, PACK_MAIN, 1, 0);
 }
 
 void pack_done(struct pack *pack) {
@@ -54,8 +60,7 @@ void pack_done(struct pack *pack) {
 }
 
 bool pack_is_full(const struct pack *pack) {
-    return pack->at.raw_pos - pack->from.raw_pos >= PACK_RAW_BYTES_MAX ||
-           pack->count >= PACK_CHUNKS_MAX - PACK_CHUNKS_SPARE;
+    return pack->raw_left <= 0 || pack->count >= pack->chunks_end;
 }
 
 /* The last chunk takes no more; what was lost meanwhile lies behind it. */
@@ -63,11 +68,46 @@ static void close_chunk(struct pack *pack) {
     pack->open = pack->gap_here = false;
     if (!pack->garbage)
         return;
-    pack->chunks[pack->count++] = (struct pack_chunk){
-        .log_offset = pack->at.log_bytes, .raw_offset = pack->at.raw_pos, .gap_bytes = pack->garbage};
+    pack->chunks[pack->count++] =
+        (struct pack_chunk){.log_offset = pack->at.log_bytes, .gap_bytes = pack->garbage};
     pack->at.log_bytes += pack->garbage;
     pack->at.lost_bytes += pack->garbage;
     pack->garbage = 0;
+}
+
+/* As close_chunk, where what lies behind the chunk is certain to slide out: no row need tell of the gap. */
+static void skip_garbage(struct pack *pack) {
+    pack->open = pack->gap_here = false;
+    pack->at.log_bytes += pack->garbage;
+    pack->at.lost_bytes += pack->garbage;
+    pack->garbage = 0;
+}
+
+void pack_source(struct pack *pack, unsigned source, unsigned shares, int64_t ahead) {
+    if (pack->garbage)
+        close_chunk(pack);
+    pack->source = source;
+    pack->ahead = ahead;
+    pack->raw_left = PACK_RAW_BYTES_MAX / shares;
+    pack->chunks_end = pack->count + PACK_CHUNKS_SHARED / shares;
+}
+
+int64_t pack_certain(const struct pack *pack) {
+    int64_t tail = pack->log_limit - pack_head_end(pack->log_limit);
+    bool behind_head = pack->at.log_bytes >= pack_head_end(pack->log_limit);
+    return behind_head && pack->ahead > tail ? pack->ahead - tail : 0;
+}
+
+void pack_pass(struct pack *pack, int64_t raw_bytes, int64_t output_bytes, int64_t lost_bytes) {
+    skip_garbage(pack);
+    int64_t most = PACK_LOG_BYTES_MAX - pack->at.log_bytes - output_bytes;
+    int64_t lost = lost_bytes < most ? lost_bytes : most > 0 ? most : 0;
+    pack->at.raw_pos[pack->source] += raw_bytes;
+    pack->at.output_bytes[pack->source] += output_bytes;
+    pack->at.log_bytes += output_bytes + lost;
+    pack->at.lost_bytes += lost;
+    pack->at.unhashed = pack->at.unhashed || output_bytes > 0;
+    pack->ahead -= output_bytes;
 }
 
 static bool has_room(const struct pack *pack, const struct pack_chunk *chunk, size_t len) {
@@ -86,7 +126,6 @@ static struct pack_chunk *chunk_for(struct pack *pack, size_t len) {
         close_chunk(pack);
     struct pack_chunk *last = &pack->chunks[pack->count++];
     *last = (struct pack_chunk){.log_offset = pack->at.log_bytes,
-                                .raw_offset = pack->at.raw_pos,
                                 .bytes = BUF(PACK_CHUNK_BYTES_MAX),
                                 .segments = BUF((size_t)PACK_SEGMENTS_MAX * PACK_SEGMENT_BYTES)};
     pack->open = true;
@@ -94,10 +133,18 @@ static struct pack_chunk *chunk_for(struct pack *pack, size_t len) {
     return last;
 }
 
+/* What a job writes into its own spool is its own, whatever it calls it. */
+static int stream_of(unsigned source, enum spool_stream stream) {
+    if (source == PACK_MAIN)
+        return stream == SPOOL_STDERR ? STREAM_STDERR : STREAM_STDOUT;
+    return source == PACK_SYSTEM ? STREAM_SYSTEM : STREAM_SERVICE + (int)(source - PACK_SERVICE);
+}
+
 static void add_segment(struct pack *pack, struct pack_chunk *chunk, const struct spool_header *header,
                         size_t len) {
     int64_t ms = (int64_t)(header->time_us / (uint64_t)US_PER_MS);
-    if (pack->last_stream == (int)header->stream && pack->last_ms == ms) {
+    int stream = stream_of(pack->source, header->stream);
+    if (pack->last_stream == stream && pack->last_ms == ms) {
         unsigned char *last =
             (unsigned char *)chunk->segments.data + chunk->segments.len - PACK_SEGMENT_BYTES;
         put_le(last, get_u32(last) + len, 4);
@@ -105,14 +152,19 @@ static void add_segment(struct pack *pack, struct pack_chunk *chunk, const struc
     }
     unsigned char segment[PACK_SEGMENT_BYTES] = {0};
     put_le(segment, len, 4);
-    segment[4] = (unsigned char)header->stream;
+    segment[4] = (unsigned char)stream;
     put_le(segment + 8, header->time_us, 8);
     buf_add(&chunk->segments, segment, sizeof segment);
-    pack->last_stream = (int)header->stream;
+    pack->last_stream = stream;
     pack->last_ms = ms;
 }
 
-static void take_output(struct pack *pack, const struct spool_header *header, const unsigned char *payload) {
+static void hash(struct pack *pack, const unsigned char *bytes, size_t len) {
+    if (!pack->at.unhashed)
+        crypto_hash_sha256_update(&pack->at.sha, bytes, len);
+}
+
+static void store(struct pack *pack, const struct spool_header *header, const unsigned char *payload) {
     size_t left = header->len;
     int64_t head_end = pack_head_end(pack->log_limit);
     while (left > 0) {
@@ -122,11 +174,24 @@ static void take_output(struct pack *pack, const struct spool_header *header, co
         size_t len = to_head_end > 0 && (int64_t)left > to_head_end ? (size_t)to_head_end : left;
         buf_add(&chunk->bytes, payload, len);
         add_segment(pack, chunk, header, len);
-        crypto_hash_sha256_update(&pack->at.sha, payload, len);
+        hash(pack, payload, len);
         pack->at.log_bytes += (int64_t)len;
         payload += len;
         left -= len;
     }
+    pack->raw_left -= SPOOL_HEADER_BYTES + (int64_t)header->len;
+}
+
+static void take_output(struct pack *pack, const struct spool_header *header, const unsigned char *payload) {
+    if (pack_certain(pack) >= header->len) {
+        skip_garbage(pack);
+        hash(pack, payload, header->len);
+        pack->at.log_bytes += header->len;
+    } else {
+        store(pack, header, payload);
+    }
+    pack->at.output_bytes[pack->source] += header->len;
+    pack->ahead -= header->len;
 }
 
 /* Returns false when the record says what cannot be. */
@@ -157,7 +222,7 @@ size_t pack_take(struct pack *pack, const unsigned char *bytes, size_t len, bool
         else if (header.type == SPOOL_OUTPUT)
             take_output(pack, &header, payload);
         done += used;
-        pack->at.raw_pos += (int64_t)used;
+        pack->at.raw_pos[pack->source] += (int64_t)used;
     }
     return done;
 }

@@ -39,8 +39,8 @@ struct scribe {
     struct ctx ctx;
     struct ctx_watch watch;
     struct feed *feeds[SCRIBE_FEEDS_MAX];
-    size_t count, next; /* next: where the next batch begins to look */
-    int64_t backoff_ms; /* 0: the database answers */
+    size_t count, next, next_behind; /* next, next_behind: where the next batch begins to look */
+    int64_t backoff_ms;              /* 0: the database answers */
 };
 
 static void wake(struct scribe *s) {
@@ -251,35 +251,53 @@ static int load_new(struct scribe *s, struct err *err) {
 /* Looks at the file too, since its notification may still be waiting in the loop: what has come in while a
  * batch was in flight goes into the next one, all of it. */
 static bool may_have_news(const struct feed *feed) {
-    struct stat st;
-    return feed->dirty ||
-           (feed->spool_fd >= 0 && fstat(feed->spool_fd, &st) == 0 && st.st_size > feed->at.raw_pos);
+    return feed->dirty || feed_unread(feed) > 0;
 }
 
-/* Fills the feeds that have something new, each in its turn, up to the batch's bounds. */
-static size_t gather(struct scribe *s, struct feed **batch) {
-    size_t n = 0, begin = s->next;
-    int64_t bytes = 0, now = clock_boot_ns();
-    for (size_t i = 0; i < s->count && n < BATCH_FEEDS_MAX && bytes < BATCH_RAW_BYTES_MAX; i++) {
-        size_t at = (begin + i) % s->count;
-        struct feed *feed = s->feeds[at];
-        if (feed->state != FEED_LIVE || feed->not_before_ns > now || !may_have_news(feed))
-            continue;
-        struct err err = {0};
-        bool more = false;
-        int r = feed_fill(feed, &more, &err);
-        feed->dirty = more;
-        s->next = at + 1;
-        if (r < 0)
-            log_error("attempt cannot be read, trying again", LS("attempt", feed->name), LERR(&err));
-        if (r <= 0) {
-            feed_drop_pack(feed);
-            continue;
-        }
-        bytes += feed->pack->at.raw_pos - feed->pack->from.raw_pos;
-        batch[n++] = feed;
+struct gathering {
+    struct feed **batch;
+    size_t n;
+    int64_t bytes, until_ms;
+};
+
+/* One feed's share. What is only skipped costs time, not room. */
+static void gather_one(struct feed *feed, struct gathering *g) {
+    struct err err = {0};
+    bool more = false;
+    int r = feed_fill(feed, &more, &err);
+    feed->dirty = more;
+    if (r < 0)
+        log_error("attempt cannot be read, trying again", LS("attempt", feed->name), LERR(&err));
+    if (r <= 0) {
+        feed_drop_pack(feed);
+        return;
     }
-    return n;
+    for (size_t i = 0; i < feed->pack->count; i++)
+        g->bytes += (int64_t)feed->pack->chunks[i].bytes.len;
+    g->batch[g->n++] = feed;
+}
+
+/* Fills the feeds that have something new, each in its turn, up to the batch's bounds. First those with
+ * little to read: a line is not to wait for somebody else's flood; then as many of the others as there is
+ * time for, one at least. */
+static size_t gather(struct scribe *s, struct feed **batch) {
+    int64_t now = clock_boot_ns();
+    struct gathering g = {.batch = batch, .until_ms = clock_boot_ms() + BATCH_FILL_MS};
+    for (int behind = 0; behind < 2; behind++) {
+        size_t begin = behind ? s->next_behind : s->next;
+        for (size_t i = 0; i < s->count && g.n < BATCH_FEEDS_MAX && g.bytes < BATCH_BYTES_MAX; i++) {
+            size_t at = (begin + i) % s->count;
+            struct feed *feed = s->feeds[at];
+            if (feed->state != FEED_LIVE || feed->pack || feed->not_before_ns > now || !may_have_news(feed) ||
+                (feed_unread(feed) > FEED_BEHIND_BYTES) != behind)
+                continue;
+            gather_one(feed, &g);
+            *(behind ? &s->next_behind : &s->next) = at + 1;
+            if (behind && clock_boot_ms() >= g.until_ms)
+                break;
+        }
+    }
+    return g.n;
 }
 
 static void tell_given_up(struct feed *const *batch, size_t n) {

@@ -198,8 +198,8 @@ class Log:
             self.time_us += step_us
             segments += struct.pack("<IB3xQ", len(text), stream, self.time_us)
             data += text
-        sql = (f"insert into berth.log_chunks (attempt_id, created_on, log_offset, raw_offset, bytes, segments)"
-               f" values ({self.id}, current_date, {self.offset}, {self.offset},"
+        sql = (f"insert into berth.log_chunks (attempt_id, created_on, log_offset, bytes, segments)"
+               f" values ({self.id}, current_date, {self.offset},"
                f" '\\x{data.hex()}', '\\x{segments.hex()}');")
         self.offset += len(data)
         self.stored += len(data)
@@ -209,8 +209,8 @@ class Log:
         return self
 
     def lost(self, n):
-        sql = (f"insert into berth.log_chunks (attempt_id, created_on, log_offset, raw_offset, gap_bytes, gap_cause)"
-               f" values ({self.id}, current_date, {self.offset}, {self.offset}, {n}, 'lost');"
+        sql = (f"insert into berth.log_chunks (attempt_id, created_on, log_offset, gap_bytes, gap_cause)"
+               f" values ({self.id}, current_date, {self.offset}, {n}, 'lost');"
                f"update berth.attempts set lost_bytes = lost_bytes + {n} where id = {self.id};")
         self.offset += n
         self._commit(sql, True)

@@ -168,8 +168,8 @@ Test(migrate, logs_are_compressed_with_lz4_in_every_partition) {
         db_run(
             db, &ctx,
             "create table berth.p partition of berth.log_chunks for values from ('2030-01-01') to "
-            "('2030-01-02'); insert into berth.log_chunks (attempt_id, created_on, log_offset, raw_offset, "
-            "bytes) select 1, d::date, 0, 0, convert_to(repeat('berth ', 20000), 'UTF8') from "
+            "('2030-01-02'); insert into berth.log_chunks (attempt_id, created_on, log_offset, "
+            "bytes) select 1, d::date, 0, convert_to(repeat('berth ', 20000), 'UTF8') from "
             "unnest(array['2030-01-01', '2026-01-01']) d",
             &err),
         0, "%s", err.text);

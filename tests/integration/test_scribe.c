@@ -39,7 +39,7 @@ Test(scribe, carries_a_job_from_its_first_step_to_its_end) {
     expect_log_exact(job);
     expect_sha(job);
     EXPECT_ANSWER(job, "select string_agg(status, ' ' order by id) from berth.events where job_id = $1",
-                  "preparing running succeeded");
+                  "queued preparing running succeeded");
     EXPECT_ANSWER(
         job,
         "select concat_ws(' ', j.exit_code, j.signal, j.reason, a.status, a.log_complete, a.stored_bytes, "
@@ -99,7 +99,7 @@ Test(scribe, a_cancel_is_seen_as_canceling_and_a_deadline_is_not) {
     until_status(canceled, "canceled");
     until_status(late, "timed_out");
     EXPECT_ANSWER(late, "select string_agg(status, ' ' order by id) from berth.events where job_id = $1",
-                  "preparing running timed_out");
+                  "queued preparing running timed_out");
     free_job(canceled);
     free_job(late);
     teardown();

@@ -67,7 +67,7 @@ Test(pack, keeps_order_and_merges_a_stream_within_a_millisecond) {
     uint64_t time_us;
     memcpy(&time_us, second + 8, sizeof time_us);
     cr_expect_eq(time_us, 5999);
-    cr_expect_eq(pack.at.raw_pos, (int64_t)spool.len);
+    cr_expect_eq(pack.at.raw_pos[PACK_MAIN], (int64_t)spool.len);
     cr_expect_eq(pack.at.log_bytes, 16);
     unsigned char got[32], want[32];
     crypto_hash_sha256_final(&pack.at.sha, got);
@@ -101,7 +101,7 @@ Test(pack, leaves_an_incomplete_record_until_nothing_more_can_come) {
     spool.len -= 2;
     begin(LIMIT);
     cr_expect_eq(take(false), whole);
-    cr_expect_eq(pack.at.raw_pos, (int64_t)whole);
+    cr_expect_eq(pack.at.raw_pos[PACK_MAIN], (int64_t)whole);
     size_t rest = spool.len - whole;
     cr_expect_eq(pack_take(&pack, (unsigned char *)spool.data + whole, rest, true), rest);
     pack_finish(&pack);
