@@ -58,6 +58,12 @@ def test_create_hint(pg, gw):
     until("a hint of a new job", lambda: heard("jobs"))
     gw.post(f"/v1/jobs/{job}/cancel")
     until("a hint of a cancel", lambda: heard("cancel"))
+    seen.clear()
+    job = submit(pg)
+    Log(pg, job).status("running")
+    pg.sql(f"""update berth.jobs set spec = '{{"image": "a", "deadlines": {{"run": "1m"}}}}' where id = '{job}'""")
+    expect("more time", gw.post(f"/v1/jobs/{job}/extend", {"run": "1m"}).status, 200)
+    until("a hint of an extension", lambda: heard("cancel"))
     listener.stdin.close()
     listener.wait(10)
 
@@ -71,7 +77,13 @@ def test_bad_bodies(pg, gw):
     doc = problem(gw.post("/v1/jobs", {"command": "x", "nonsense": 1, "limits": {"memory": "lots"}}), 422)
     pointers = {e["pointer"] for e in doc["errors"]}
     expect("pointers", {"/image", "/command", "/nonsense", "/limits/memory"} <= pointers, True)
-    problem(gw.post("/v1/jobs", b"[]"), 422)
+    for scalar in (b"[]", b"5", b"true", b"null", b'"image"'):
+        expect(f"{scalar} is JSON", problem(gw.post("/v1/jobs", scalar), 422)["errors"][0]["pointer"], "")
+    for number in (b"9223372036854775808", b"-9223372036854775809", b"1e999"):
+        doc = problem(gw.post("/v1/jobs", b'{"image": "a", "input": %s}' % number), 422)
+        expect(f"{number} is JSON", "too large" in doc["errors"][0]["detail"], True)
+    kept = gw.post("/v1/jobs", b'{"image": "a", "input": -9223372036854775808}').json
+    expect("the smallest", kept["spec"]["input"], -(1 << 63))
     doc = problem(gw.post("/v1/jobs", b'{"image": "a", "command": ["a", "b\\u0000c"], "name": "\\u0000"}'), 422)
     expect("NULs are told by their place", sorted(e["pointer"] for e in doc["errors"]), ["/command/1", "/name"])
     job = gw.post("/v1/jobs", {**BASE, "input": {"any": "a\0b"}}).json

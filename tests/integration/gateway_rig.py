@@ -17,6 +17,12 @@ import uuid
 TOKEN = "test-token-0123456789"
 STDOUT, STDERR = 1, 2
 PG_BIN = "/usr/lib/postgresql"
+# What a job gets that asks for nothing; a setting that the gateway is not told is 0.
+POLICY = {"default_memory": "512m", "max_memory": "1t", "default_pids": "1024", "max_pids": "32768",
+          "default_shm": "64m", "max_shm": "16g", "default_nofile": "16384", "max_nofile": "1048576",
+          "default_log": "64m", "max_log": "1g", "max_tmpfs": "16g", "default_pull": "5m", "max_pull": "1h",
+          "default_start": "1m", "max_start": "10m", "default_run": "1h", "max_run": "7d", "max_queue": "30d",
+          "default_grace": "10s", "max_grace": "10m"}
 
 
 def until(what, condition, seconds=10.0):
@@ -93,7 +99,7 @@ class Gateway:
         theirs.close()
         self.control = ours
         values = {"database_url": database_url, "listen": f"127.0.0.1:{self.port}", "auth": "on",
-                  "admin_token": TOKEN, "log_level": "debug", "instance": "test", **settings}
+                  "admin_token": TOKEN, "log_level": "debug", "instance": "test", **POLICY, **settings}
         ours.send(json.dumps({"type": "config", "settings": values, "instance": "test", "cluster": "", "cgroup": ""}).encode())
         self.log = []
         import threading
