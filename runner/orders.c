@@ -35,6 +35,13 @@ void orders_cancel(struct orders *orders, enum reason reason, bool force) {
     ctx_cancel(&orders->patience);
 }
 
+static void extend(struct orders *orders, int64_t run_ms) {
+    if (run_ms == orders->extend_ms)
+        return; /* told again, to be sure */
+    orders->extend_ms = run_ms;
+    orders_stir(orders);
+}
+
 static void on_control(void *arg) {
     struct orders *orders = arg;
     struct control message = {0};
@@ -51,6 +58,8 @@ static void on_control(void *arg) {
     }
     if (message.type == CONTROL_CANCEL)
         orders_cancel(orders, message.reason, message.force);
+    else if (message.type == CONTROL_EXTEND)
+        extend(orders, message.run_ms);
     else
         log_warn("unexpected message from the parent", LI("type", message.type));
     control_done(&message);

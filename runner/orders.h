@@ -18,7 +18,9 @@ struct orders {
     struct ctx live, patience;
     struct ctx calm; /* below live; ends also when there is something to look at, see orders_stir() */
     bool canceled, force;
-    enum reason reason;             /* of the first order */
+    enum reason reason; /* of the first order */
+    int64_t extend_ms;  /* by so much the run deadline is to lie behind the spec's, in all; 0: no such
+                           order. One that is new stirs */
     struct ctx_watch first, second; /* what watch serves, where it has to serve two; private */
     int both_fd;
 };

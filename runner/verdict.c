@@ -229,8 +229,13 @@ static void decide_killed(int signal, struct verdict *v) {
              signal_text(signal, name));
 }
 
+/* Without a word of init; a counter of the whole attempt speaks for a container that is alone in it. */
+static bool oom_known(const struct evidence *e) {
+    return e->engine_oom_killed || (e->others.oom_kills > 0 && !e->spec->services_count);
+}
+
 static void decide_removed(const struct evidence *e, struct verdict *v) {
-    if (e->engine_oom_killed && !e->kill_signal) {
+    if (oom_known(e) && !e->kill_signal) {
         decide_oom(e, v);
         return;
     }
@@ -310,7 +315,7 @@ static void decide_inspected(const struct evidence *e, struct verdict *v) {
     int by_code = e->engine_exit_code - EXIT_SIGNALED;
     if (e->kill_signal)
         decide_killed(e->kill_signal, v);
-    else if (e->engine_oom_killed)
+    else if (oom_known(e))
         decide_oom(e, v);
     else if (by_code > 0 && by_code <= SIGNAL_LAST)
         decide_killed(by_code, v);
@@ -364,7 +369,7 @@ static void add_warnings(const struct evidence *e, struct verdict *v) {
         add(v, "Warning: the kernel killed %lld %s of the job for memory (limit %s) while it ran.",
             (long long)e->end.oom_kills, processes(e->end.oom_kills),
             units_format_size(e->spec->limits.memory_bytes, limit));
-    if (e->others.oom_kills > 0)
+    if (e->others.oom_kills > 0 && e->end_known && e->spec->services_count)
         add(v, "Warning: the kernel killed %lld %s of the job's services for memory.",
             (long long)e->others.oom_kills, processes(e->others.oom_kills));
 }

@@ -17,19 +17,19 @@
 #include "proto/spool.h"
 #include "proto/status.h"
 
-enum { VERDICT_PROGRAM_MAX = 256 }; /* a longer one is cut */
+enum { VERDICT_PROGRAM_MAX = 256, VERDICT_TEXT_MAX = 960 }; /* a longer one is cut */
 
 struct evidence {
     const struct spec *spec; /* for figures in messages; required */
 
     /* Preparation: what went wrong before the command could run (an `errored` reason), or REASON_NONE. */
     enum reason fault;
-    char fault_text[ERR_TEXT_MAX]; /* a sentence for people, or the engine's words */
+    char fault_text[VERDICT_TEXT_MAX]; /* a sentence for people, or the engine's words */
 
     /* Why the runner ended it: a `timed_out` or `canceled` reason, or REASON_NONE. */
     enum reason stop;
     bool stop_missed;             /* the command had ended by itself before the stop reached it */
-    char stop_text[ERR_TEXT_MAX]; /* SERVICE_FAILED: which service, how it ended, its last lines, as sentences
+    char stop_text[VERDICT_TEXT_MAX]; /* SERVICE_FAILED: which service, how it ended, its last lines, as sentences
                                    */
     bool killed;                  /* it did not end within the grace, or was not given any, and got SIGKILL */
 
@@ -38,7 +38,8 @@ struct evidence {
     bool engine_restarted; /* the engine ended while the container ran */
     bool paused;           /* someone else had paused it when it was to be stopped */
     int64_t extended_ms;   /* by so much the run deadline was moved */
-    struct usage others;   /* of the job's other containers, summed; all -1 where there are none */
+    struct usage others;   /* of the job's other containers, summed; all -1 where there are none. Without an END
+                              record those of the whole attempt, where a control group has counted them */
 
     bool end_known; /* init's END record is there: */
     struct spool_end end;

@@ -8,7 +8,10 @@
 
 enum { MEMORY = 64 * 1024 * 1024, KILLED = 137 };
 
+static struct spec_service service;
 static const struct spec spec = {
+    .services = &service,
+    .services_count = 1,
     .image = (char *)"app:v1",
     .limits = {.memory_bytes = MEMORY},
     .deadlines = {.pull_ms = 300 * 1000, .start_ms = 60 * 1000, .run_ms = 600 * 1000, .idle_ms = 90 * 1000},

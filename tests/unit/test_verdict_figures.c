@@ -19,7 +19,22 @@ Test(verdict, a_message_is_bounded) {
     memset(e.stop_text, 'x', sizeof e.stop_text - 1);
     verdict_decide(&e, &v);
     cr_assert_lt(strlen(v.message), sizeof v.message);
-    cr_assert(strstr(v.message, "paused"));
+}
+
+/* init was killed, too, and nobody heard the engine's word: the attempt's control group has counted. */
+Test(verdict, a_counter_of_the_whole_attempt) {
+    struct evidence e = {.spec = &spec,
+                         .others = {.oom_kills = 2},
+                         .started = true,
+                         .inspected = true,
+                         .engine_exit_code = 137};
+    struct verdict v;
+    verdict_decide(&e, &v);
+    cr_assert_eq(v.reason, REASON_OOM, "%s", v.message);
+    cr_assert_not(strstr(v.message, "services"));
+    e.kill_signal = 9;
+    verdict_decide(&e, &v);
+    cr_assert_eq(v.reason, REASON_CONTAINER_KILLED, "%s", v.message);
 }
 
 static const struct usage unknown = {-1, -1, -1, -1, -1};
