@@ -1,15 +1,11 @@
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "proto/launch.h"
-#include "runner/docker/network.h"
 #include "runner/job_parts.h"
 
 enum { CAPS_MAX = 64, OWN_MOUNTS_MAX = 4, LABELS_MAX = 8, NUMBER_TEXT_MAX = 24, TMPFS_TEXT_MAX = 40 };
@@ -17,86 +13,6 @@ enum { CAPS_MAX = 64, OWN_MOUNTS_MAX = 4, LABELS_MAX = 8, NUMBER_TEXT_MAX = 24, 
 /* contract.md, "Defaults of hardening". */
 static const char *const default_caps[] = {"CHOWN",  "DAC_OVERRIDE", "FOWNER", "FSETID",
                                            "SETUID", "SETGID",       "KILL",   "NET_BIND_SERVICE"};
-
-/* --- the bridge that all jobs of class egress share --- */
-
-/* Several runners may have made one at the same time (the engine does not always refuse the second name): the
- * oldest counts for all of them. 1: ret_id is it; 0: there is none. */
-static int network_find(struct job *job, const struct ctx *ctx, const char *name, char ret_id[ENGINE_ID_MAX],
-                        struct err *err) {
-    const struct engine_pair labels[] = {{LABEL_CLUSTER, job->attempt->cluster}, {LABEL_ROLE, ROLE_NETWORK}};
-    AUTO_NETWORK_LIST struct network_list list = {0};
-    if (network_list(job->engine, ctx, (struct engine_pairs){labels, ARRAY_LEN(labels)}, &list, err) < 0)
-        return -1;
-    const struct network_info *oldest = NULL;
-    for (size_t i = 0; i < list.count; i++) {
-        const struct network_info *n = &list.items[i];
-        if (strcmp(n->name, name) != 0)
-            continue;
-        if (!oldest || n->created_us < oldest->created_us ||
-            (n->created_us == oldest->created_us && strcmp(n->id, oldest->id) < 0))
-            oldest = n;
-    }
-    if (!oldest)
-        return 0;
-    snprintf(ret_id, ENGINE_ID_MAX, "%s", oldest->id);
-    return 1;
-}
-
-static int network_make(struct job *job, const struct ctx *ctx, const char *name, char ret_id[ENGINE_ID_MAX],
-                        struct err *err) {
-    const struct engine_pair labels[] = {{LABEL_MANAGED, "true"},
-                                         {LABEL_CLUSTER, job->attempt->cluster},
-                                         {LABEL_INSTANCE, job->attempt->instance},
-                                         {LABEL_ROLE, ROLE_NETWORK}};
-    const struct engine_pair options[] = {{"com.docker.network.bridge.enable_icc", "false"}};
-    const struct network_spec spec = {
-        .name = name, .options = {options, ARRAY_LEN(options)}, .labels = {labels, ARRAY_LEN(labels)}};
-    return network_create(job->engine, ctx, &spec, ret_id, err);
-}
-
-static int network_fault(struct job *job, const char *name, const struct err *err) {
-    return job_fault(
-        job, REASON_INTERNAL,
-        "The network %s for jobs could not be made: %.300s. If the engine has no address pool left, remove "
-        "unused networks; if it has one of that name without the labels of Berth, rename it.",
-        name, err->text);
-}
-
-/* Makes one, and yields to an older one if that was made at the same time elsewhere. */
-static int network_add(struct job *job, const struct ctx *ctx, const char *name, char ret_id[ENGINE_ID_MAX],
-                       struct err *err) {
-    char made[ENGINE_ID_MAX] = "";
-    struct err why = {0};
-    if (network_make(job, ctx, name, made, &why) < 0 && why.kind != ERR_ENGINE) {
-        *err = why;
-        return -1;
-    }
-    int found = network_find(job, ctx, name, ret_id, err);
-    if (found == 1 && made[0] && strcmp(made, ret_id) != 0)
-        network_remove(job->engine, ctx, made, NULL);
-    return found == 0 ? network_fault(job, name, &why) : found;
-}
-
-/* The engine can be brought to make two of one name, and then starts nothing in either: one runner at a time.
- */
-static int network_ensure(struct job *job, const struct ctx *ctx, char ret_id[ENGINE_ID_MAX],
-                          struct err *err) {
-    char name[LABELS_NAME_MAX];
-    labels_egress_network(job->attempt->cluster, name);
-    int found = network_find(job, ctx, name, ret_id, err);
-    if (found != 0)
-        return found;
-    AUTO_FD int lock_fd = openat(job->dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    for (int64_t pause_ms = 0; flock(lock_fd, LOCK_EX | LOCK_NB) < 0; job_back_off(job, ctx, &pause_ms)) {
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return err_sys(err, "lock the attempts' directory");
-        if (ctx_check(ctx, "wait for the network", err) < 0)
-            return -1;
-    }
-    found = network_find(job, ctx, name, ret_id, err);
-    return found != 0 ? found : network_add(job, ctx, name, ret_id, err);
-}
 
 /* --- the container --- */
 
@@ -168,7 +84,7 @@ static char *file_path(const struct part *part, const char *file) {
 }
 
 static void put_mounts(struct parts *parts, const struct part *part, const struct part_place *place) {
-    put_mount(parts, mem_strdup(part->job->init_path), LAUNCH_INIT_PATH, true);
+    put_mount(parts, mem_strdup(part->job->place.init_path), LAUNCH_INIT_PATH, true);
     put_mount(parts, file_path(part, ATTEMPT_LAUNCH), LAUNCH_FILE_PATH, true);
     put_mount(parts, file_path(part, ATTEMPT_SPOOL), LAUNCH_SPOOL_PATH, false);
     if (part->service)
@@ -275,8 +191,7 @@ int part_create(struct part *part, const struct ctx *ctx, const struct part_plac
 
 /* --- the main container --- */
 
-/* The start deadline counts from the first container on. */
-static struct ctx start_ctx(struct job *job) {
+struct ctx job_start_ctx(struct job *job) {
     if (!job->start_by_ns)
         job->start_by_ns = clock_boot_ns() + job->attempt->spec->deadlines.start_ms * NS_PER_MS;
     struct ctx ctx = ctx_child(&job->orders->live);
@@ -286,19 +201,19 @@ static struct ctx start_ctx(struct job *job) {
 }
 
 int job_create(struct job *job, struct err *err) {
-    char network[ENGINE_ID_MAX] = "none";
     char id[ENGINE_ID_MAX] = "";
-    struct ctx ctx = start_ctx(job);
-    const struct part_place place = {.network = network, .cgroup_parent = ""};
-    if (job->attempt->spec->network == SPEC_NETWORK_EGRESS && network_ensure(job, &ctx, network, err) < 0)
-        return -1;
+    struct ctx ctx = job_start_ctx(job);
+    const struct part_place place = {.network = job->network,
+                                     .cgroup_parent = job->cgroup,
+                                     .mounts = job->mounts.items,
+                                     .mount_count = job->mounts.count};
     if (part_create(&job->main, &ctx, &place, id, err) < 0)
         return -1;
     return job_note(job, JOURNAL_CREATED, json_pack("{s:s}", "container", id), err);
 }
 
 int job_start(struct job *job, struct err *err) {
-    struct ctx ctx = start_ctx(job);
+    struct ctx ctx = job_start_ctx(job);
     int started = part_start(&job->main, &ctx, job->journal.container, err);
     if (started < 0)
         return -1;

@@ -21,8 +21,15 @@
 #include "runner/docker/network.h"
 #include "runner/follow.h"
 #include "runner/job.h"
+#include "runner/place.h"
 
-enum { DIR_MODE = 0700, SPOOL_MODE = 0666, EXIT_SIGNALED = 128, NETWORK_MAX_MS = 10 * 1000 };
+enum {
+    DIR_MODE = 0700,
+    SPOOL_MODE = 0666,
+    SYSTEM_MODE = 0644,
+    EXIT_SIGNALED = 128,
+    NETWORK_MAX_MS = 10 * 1000
+};
 
 struct run {
     const struct byhand *settings;
@@ -31,16 +38,18 @@ struct run {
     int lock_fd; /* shared by all jobs that run by hand; whoever can have it alone is the last */
     char cluster[ATTEMPT_ID_MAX];
     char name[ATTEMPT_NAME_MAX]; /* of the attempt's directory; "" until it is made */
-    int signal_fd, epoll_fd;
-    struct follow follow;
+    int signal_fd, epoll_fd, locks_fd;
+    struct follow follow, system; /* the job's output, and what Berth says about it */
     struct orders orders;
 };
 
 static void run_done(struct run *run) {
     follow_done(&run->follow);
+    follow_done(&run->system);
     if (run->name[0])
         dir_remove_tree(run->attempts_fd, run->name, NULL);
-    const int fds[] = {run->epoll_fd, run->signal_fd, run->lock_fd, run->attempts_fd, run->dir_fd};
+    const int fds[] = {run->epoll_fd, run->signal_fd,   run->locks_fd,
+                       run->lock_fd,  run->attempts_fd, run->dir_fd};
     for (size_t i = 0; i < ARRAY_LEN(fds); i++)
         if (fds[i] >= 0)
             close(fds[i]);
@@ -61,11 +70,12 @@ static int read_job(const char *path, struct buf *text, struct err *err) {
 }
 
 /* Faults are told one a line, with their pointers. */
-static int parse_job(const char *path, struct spec **ret_spec) {
+static int parse_job(const char *path, const char *bind_roots, struct spec **ret_spec) {
     AUTO_BUF struct buf text = BUF(SPEC_BYTES_MAX);
     AUTO_FAULTS struct spec_faults faults = {0};
     struct err err = {0};
     struct spec_policy policy = spec_policy_builtin();
+    policy.bind_roots = bind_roots;
     if (read_job(path, &text, &err) < 0) {
         complain(err.text);
         return -1;
@@ -108,11 +118,20 @@ static int open_dirs(struct run *run, struct err *err) {
     run->lock_fd = open(run->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (run->dir_fd < 0 || run->attempts_fd < 0 || run->lock_fd < 0 || flock(run->lock_fd, LOCK_SH) < 0)
         return err_sys(err, "open %s", run->attempts);
+    if (place_open_locks(run->settings->state_dir, &run->locks_fd, err) < 0)
+        return -1;
     if (flock(run->attempts_fd, LOCK_EX) < 0) /* several may be the first */
         return err_sys(err, "lock %s", run->attempts);
     int got = get_cluster(run, err);
     flock(run->attempts_fd, LOCK_UN);
     return got;
+}
+
+static int follow_file(const char *dir, const char *name, mode_t mode, struct follow *ret_follow,
+                       struct err *err) {
+    AUTO_FREE char *path = mem_printf("%s/%s", dir, name);
+    AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode);
+    return fd < 0 ? err_sys(err, "make %s", path) : follow_open(path, ret_follow, err);
 }
 
 static int make_attempt(struct run *run, struct spec *spec, struct err *err) {
@@ -124,12 +143,9 @@ static int make_attempt(struct run *run, struct spec *spec, struct err *err) {
         return -1;
     attempt_dir_name(attempt.job, attempt.number, run->name);
     AUTO_FREE char *path = mem_printf("%s/%s", run->attempts, run->name);
-    AUTO_FD int dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    AUTO_FD int spool_fd =
-        openat(dir_fd, ATTEMPT_SPOOL, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, SPOOL_MODE);
-    if (spool_fd < 0)
-        return err_sys(err, "make %s/" ATTEMPT_SPOOL, path);
-    return follow_open(dir_fd, path, &run->follow, err);
+    return follow_file(path, ATTEMPT_SPOOL, SPOOL_MODE, &run->follow, err) < 0
+               ? -1
+               : follow_file(path, ATTEMPT_SYSTEM, SYSTEM_MODE, &run->system, err);
 }
 
 /* --- signals and output while waiting --- */
@@ -140,6 +156,7 @@ static void on_ready(void *arg) {
     while (read(run->signal_fd, &info, sizeof info) == sizeof info)
         orders_cancel(&run->orders, REASON_REQUESTED, run->orders.canceled);
     follow_step(&run->follow);
+    follow_step(&run->system);
 }
 
 static int watch_fd(struct run *run, int fd, struct err *err) {
@@ -158,7 +175,11 @@ static int listen_to_all(struct run *run, struct err *err) {
     if (run->signal_fd < 0 || run->epoll_fd < 0)
         return err_sys(err, "signalfd");
     orders_init(&run->orders, (struct ctx_watch){.fd = run->epoll_fd, .on_ready = on_ready, .arg = run});
-    return watch_fd(run, run->signal_fd, err) < 0 || watch_fd(run, run->follow.notify_fd, err) < 0 ? -1 : 0;
+    const int fds[] = {run->signal_fd, run->follow.notify_fd, run->system.notify_fd};
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        if (watch_fd(run, fds[i], err) < 0)
+            return -1;
+    return 0;
 }
 
 /* --- the end --- */
@@ -185,6 +206,7 @@ static void remove_network(struct run *run, struct engine *engine) {
 
 static int report(struct run *run, const struct verdict *verdict) {
     follow_step(&run->follow);
+    follow_step(&run->system);
     if (run->follow.lost_bytes)
         fprintf(stderr, "berth-runner: %lld bytes of the output are lost: the job wrote into its own spool\n",
                 (long long)run->follow.lost_bytes);
@@ -195,8 +217,11 @@ static int report(struct run *run, const struct verdict *verdict) {
 }
 
 static int run_to_end(struct run *run, struct engine *engine, struct err *err) {
-    struct job_place place = {
-        .attempts_dir = run->attempts, .name = run->name, .init_path = run->settings->init_path};
+    struct job_place place = run->settings->place;
+    place.attempts_dir = run->attempts;
+    place.name = run->name;
+    place.init_path = run->settings->init_path;
+    place.locks_fd = run->locks_fd;
     AUTO_JOB struct job *job = NULL;
     struct ctx reach =
         ctx_child(&run->orders.live); /* who is there to see it, need not wait for the engine */
@@ -222,9 +247,14 @@ int byhand_run(const struct byhand *byhand) {
     AUTO_ENGINE struct engine *engine = NULL;
     struct err err = {0};
     CLEANUP(run_done)
-    struct run run = {
-        .settings = byhand, .dir_fd = -1, .attempts_fd = -1, .lock_fd = -1, .signal_fd = -1, .epoll_fd = -1};
-    if (parse_job(byhand->job, &spec) < 0)
+    struct run run = {.settings = byhand,
+                      .dir_fd = -1,
+                      .attempts_fd = -1,
+                      .lock_fd = -1,
+                      .signal_fd = -1,
+                      .epoll_fd = -1,
+                      .locks_fd = -1};
+    if (parse_job(byhand->job, byhand->place.bind_roots, &spec) < 0)
         return BYHAND_EXIT_USAGE;
     if (engine_open(&byhand->engine, &engine, &err) < 0) {
         complain(err.text);

@@ -6,12 +6,14 @@
 #define BERTH_RUNNER_BYHAND_H
 
 #include "runner/docker/engine.h"
+#include "runner/job.h"
 
 struct byhand {
     const char *job;       /* path of the job's JSON, or "-" */
     const char *state_dir; /* absolute; holds the directory "byhand" */
     const char *init_path;
     struct engine_settings engine;
+    struct job_place place; /* the operator's part of it: pool, bind roots, credentials */
 };
 
 enum {

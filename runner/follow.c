@@ -1,6 +1,7 @@
 #include "runner/follow.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <unistd.h>
@@ -8,20 +9,18 @@
 #include "base/cleanup.h"
 #include "base/fdutil.h"
 #include "base/mem.h"
-#include "proto/attempt.h"
 #include "proto/spool.h"
 
-int follow_open(int dir_fd, const char *path, struct follow *ret_follow, struct err *err) {
-    AUTO_FREE char *spool = mem_printf("%s/" ATTEMPT_SPOOL, path);
-    AUTO_FD int spool_fd = openat(dir_fd, ATTEMPT_SPOOL, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+int follow_open(const char *path, struct follow *ret_follow, struct err *err) {
+    AUTO_FD int spool_fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (spool_fd < 0)
-        return err_sys(err, "open %s", spool);
+        return err_sys(err, "open %s", path);
     AUTO_FD int notify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (notify_fd < 0 || inotify_add_watch(notify_fd, spool, IN_MODIFY) < 0)
-        return err_sys(err, "watch %s", spool);
+    if (notify_fd < 0 || inotify_add_watch(notify_fd, path, IN_MODIFY) < 0)
+        return err_sys(err, "watch %s", path);
     *ret_follow = (struct follow){.spool_fd = STEAL_FD(spool_fd),
                                   .notify_fd = STEAL_FD(notify_fd),
-                                  .out_fd = {-1, STDOUT_FILENO, STDERR_FILENO},
+                                  .out_fd = {-1, STDOUT_FILENO, STDERR_FILENO, STDERR_FILENO},
                                   .buffer = mem_alloc(FOLLOW_BUFFER_BYTES)};
     return 0;
 }

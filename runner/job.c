@@ -14,6 +14,8 @@
 #include "runner/job_parts.h"
 #include "runner/launch_file.h"
 
+#pragma weak mounts_done
+
 int job_note(struct job *job, enum journal_step step, json_t *fields, struct err *err) {
     if (journal_append(job->dir_fd, &job->journal, step, fields, err) == 0)
         return 0;
@@ -50,13 +52,15 @@ int job_open(const struct job_place *place, struct engine *engine, struct orders
     job->engine = engine;
     job->orders = orders;
     job->dir_fd = -1;
+    job->place = *place;
     job->dir = mem_printf("%s/%s", place->attempts_dir, place->name);
-    job->init_path = mem_strdup(place->init_path);
     if (attempt_lock(attempts_fd, place->name, &job->dir_fd, err) < 0 ||
         attempt_load(job->dir_fd, &job->attempt, err) < 0 ||
         journal_read(job->dir_fd, &job->journal, err) < 0)
         return -1;
     part_init(&job->main, job, NULL);
+    services_open(job);
+    job->resumed = journal_has(&job->journal, JOURNAL_PULLED);
     job->evidence.spec = job->attempt->spec;
     job->main.create_sent = job->main.start_sent = journal_has(&job->journal, JOURNAL_CREATED);
     *ret_job = STEAL(job);
@@ -88,10 +92,11 @@ static int prepare_once(struct job *job, struct err *err) {
             err->kind = ERR_AWAY; /* it does not answer */
         return -1;
     }
-    if (!journal_has(&job->journal, JOURNAL_CREATED) &&
-        (job_prepare_image(job, err) < 0 || job_create(job, err) < 0))
+    if (job_prepare(job, err) < 0 || services_start(job, err) < 0)
         return -1;
-    return job_start(job, err);
+    if (!journal_has(&job->journal, JOURNAL_CREATED) && job_create(job, err) < 0)
+        return -1;
+    return services_await_ready(job, err) < 0 ? -1 : job_start(job, err);
 }
 
 /* 0: started. 1: it will not be; the evidence says why. -1: the journal is broken. */
@@ -122,11 +127,13 @@ static int prepare(struct job *job, struct err *err) {
 /* The command was not started and must not be any more, come what may. */
 static int abandon(struct job *job, struct err *err) {
     struct evidence *e = &job->evidence;
-    if (!job->main.create_sent)
+    bool services_may_run = job->services.count && journal_has(&job->journal, JOURNAL_PULLED);
+    if (!job->main.create_sent && !services_may_run)
         return 0;
     if (e->stop != REASON_NONE && !journal_has(&job->journal, JOURNAL_STOPPING) &&
         job_note(job, JOURNAL_STOPPING, json_pack("{s:s}", "cause", reason_name(e->stop)), err) < 0)
         return -1;
+    services_stop(job);
     if (!job->main.start_sent || e->fault != REASON_NONE)
         return 0; /* no start is under way; one that is only created harms nobody until the clean-up */
     struct ctx ctx = ctx_root(&job->orders->watch);
@@ -179,11 +186,36 @@ static void take_main(struct job *job, struct evidence *e) {
     snprintf(e->engine_error, sizeof e->engine_error, "%s", m->engine_error);
 }
 
+static void subtract(int64_t *whole, int64_t part) {
+    if (*whole >= 0 && part > 0)
+        *whole = *whole > part ? *whole - part : 0;
+}
+
+/* What all but the main container have used. Where init's record is missing, the kernel's figures of the
+ * attempt's group stand in, with the main container's own taken off. */
+static void take_others(struct job *job, struct evidence *e) {
+    bool whole = services_usage(job, &e->others);
+    job_group(job);
+    if (!e->started || (whole && e->end_known) || !job->cgroup[0])
+        return;
+    struct usage group;
+    limits_usage(job->cgroup, &group);
+    if (e->end_known) {
+        subtract(&group.cpu_us, e->end.cpu_us);
+        subtract(&group.memory_peak_bytes, e->end.memory_peak_bytes);
+        subtract(&group.pids_peak, e->end.pids_peak);
+        subtract(&group.oom_kills, e->end.oom_kills);
+        subtract(&group.throttled_us, e->end.throttled_us);
+    }
+    e->others = group;
+}
+
 static int conclude(struct job *job, struct err *err) {
     struct evidence *e = &job->evidence;
     char boot_id[CLOCK_BOOT_ID_MAX];
     e->started = journal_has(&job->journal, JOURNAL_STARTED);
     take_main(job, e);
+    take_others(job, e);
     if (e->stop == REASON_NONE && e->fault == REASON_NONE && !e->stop_missed)
         e->stop = job->journal.stopping;
     read_program(job, e);
@@ -194,11 +226,32 @@ static int conclude(struct job *job, struct err *err) {
     return job_note(job, JOURNAL_VERDICT, journal_verdict_fields(&verdict), err);
 }
 
+/* A group in which something seems to run still is the reaper's affair, as soon as nothing of ours does. */
+static void clean_group(struct job *job, const struct ctx *ctx) {
+    struct err err = {0};
+    job_group(job);
+    for (int64_t pause_ms = 0; limits_remove(job->cgroup, &err) < 0; job_back_off(job, ctx, &pause_ms))
+        if (err.kind != ERR_AWAY || pause_ms >= JOB_GROUP_PAUSE_MAX_MS || ctx_state(ctx) != CTX_LIVE) {
+            log_warn("control group of the attempt not removed", LERR(&err));
+            return;
+        }
+}
+
+/* All that bears the attempt's name on the engine, whoever made it. */
+static int clean_engine(struct job *job, const struct ctx *ctx, struct err *err) {
+    const struct net_place place = job_net_place(job);
+    if (part_remove(&job->main, ctx, err) < 0 || services_remove(job, ctx, err) < 0)
+        return -1;
+    return job->attempt->spec->network == SPEC_NETWORK_PRIVATE ? net_private_remove(&place, ctx, err) : 0;
+}
+
 static int clean(struct job *job, struct err *err) {
     struct ctx ctx = orders_fresh(job->orders, JOB_CLEAN_MAX_MS);
-    if ((job->main.create_sent || journal_has(&job->journal, JOURNAL_PULLED)) &&
-        part_remove(&job->main, &ctx, err) < 0)
+    bool made = job->main.create_sent || journal_has(&job->journal, JOURNAL_PULLED);
+    if (made && clean_engine(job, &ctx, err) < 0)
         return err_wrap(err, "clean up");
+    if (made)
+        clean_group(job, &ctx);
     return job_note(job, JOURNAL_CLEANED, NULL, err);
 }
 
@@ -219,9 +272,11 @@ const struct journal *job_journal(const struct job *job) {
 void job_close(struct job *job) {
     if (!job)
         return;
+    services_close(job);
+    if (job->attempt && job->attempt->spec->mounts_count)
+        mounts_done(&job->mounts);
     attempt_free(job->attempt);
     free(job->dir);
-    free(job->init_path);
     if (job->dir_fd >= 0)
         close(job->dir_fd);
     free(job);

@@ -4,8 +4,12 @@
  * What was done stands in the journal, what is there the engine says; every step looks at both and goes on
  * from there, so the first run and one after a crash are the same code. A container is started at most once
  * for an attempt: its name follows from job and attempt, and it is started only after its creation has been
- * journaled. No end is made up: as long as the engine cannot be asked about a container that may run, it is
- * asked again.
+ * journaled. Services (services.h) are not journaled but found by name; the main container is started when
+ * all of them are ready, and outlived by all of them. No end is made up: as long as the engine cannot be
+ * asked about a container that may run, it is asked again.
+ *
+ * Deadlines before the start: deadlines.pull for all images together; deadlines.start from there to the start
+ * of the main container, standing still while services get ready, for which each has a deadline of its own.
  */
 #ifndef BERTH_RUNNER_JOB_H
 #define BERTH_RUNNER_JOB_H
@@ -24,18 +28,24 @@ enum {
     JOB_INIT_KILL_WAIT_MS = 3000,  /* for init to kill all others and tell the end; then it is killed, too */
     JOB_KILL_WAIT_MS = 10 * 1000,  /* from SIGKILL to asking again */
     JOB_CLEAN_MAX_MS = 2 * 60 * 1000, /* for all of the clean-up */
+    JOB_GROUP_PAUSE_MAX_MS = 1600,    /* the longest back-off for a control group that is not empty yet */
 };
 
 struct job_place {
     const char *attempts_dir; /* absolute, and the same path for the engine */
     const char *name;         /* "<job id>.<attempt>" */
     const char *init_path;    /* absolute path of the static berth-init, likewise */
+    int locks_fd; /* a directory that all runners of this host share: images and networks take turns */
+    const char *network_pool;  /* BERTH_NETWORK_POOL */
+    const char *bind_roots;    /* BERTH_BIND_ROOTS; NULL: none */
+    const char *docker_config; /* BERTH_DOCKER_CONFIG; NULL: no credentials */
+    const char *cgroup_group;  /* the group over all jobs (runner/limits/limits.h); NULL, "": there is none */
 };
 
 struct job;
 
-/* Locks and reads the directory. ERR_AWAY: another process holds the lock. engine and orders are borrowed
- * until job_close(). */
+/* Locks and reads the directory. ERR_AWAY: another process holds the lock. engine, orders and what place
+ * points to are borrowed until job_close(). */
 int job_open(const struct job_place *place, struct engine *engine, struct orders *orders,
              struct job **ret_job, struct err *err);
 /* Drives it to its end. 0: the journal has `cleaned`. -1: the state is as the journal says, and another

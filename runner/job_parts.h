@@ -1,6 +1,7 @@
 /*
- * job_parts - what the files of one job's straight line share: job.c (the line), prepare.c (image, files),
- * assemble.c (network, container, start), run.c (wait, stop). Private to this folder.
+ * job_parts - what the files of one job's straight line share: job.c (the line), prepare.c (images,
+ * surroundings, files), assemble.c (containers' bodies, creation, start), part.c (what is done with any
+ * container), services.c, run.c (wait, stop). Private to this folder.
  */
 #ifndef BERTH_RUNNER_JOB_PARTS_H
 #define BERTH_RUNNER_JOB_PARTS_H
@@ -10,22 +11,32 @@
 #include "runner/argv.h"
 #include "runner/docker/container.h"
 #include "runner/job.h"
+#include "runner/limits/limits.h"
+#include "runner/mounts.h"
+#include "runner/net/net.h"
 #include "runner/part.h"
+#include "runner/services.h"
 #include "runner/verdict.h"
 
 struct job {
     struct engine *engine;
     struct orders *orders;
-    char *dir; /* the attempt's directory, absolute */
-    char *init_path;
-    int dir_fd; /* holds the lock */
+    struct job_place place; /* its texts belong to job_open()'s caller */
+    char *dir;              /* the attempt's directory, absolute */
+    int dir_fd;             /* holds the lock */
+    bool resumed;           /* a runner before this one may have made containers */
     struct attempt *attempt;
     struct journal journal;
     struct evidence evidence;
     struct part main;
-    int64_t start_by_ns; /* the start deadline, CLOCK_BOOTTIME; 0: creating has not begun */
-    enum reason stage;   /* which deadline the context of the present step has */
-    bool journal_broken; /* nothing can be recorded: stop here, another runner goes on */
+    struct services services;
+    struct mounts mounts; /* of the main container */
+    char network[ENGINE_ID_MAX];
+    char cgroup[LIMITS_GROUP_MAX]; /* the attempt's group, as parent of its containers; "": none */
+    bool group_refused;            /* the host does not allow one: said once */
+    int64_t start_by_ns;           /* the start deadline, CLOCK_BOOTTIME; 0: creating has not begun */
+    enum reason stage;             /* which deadline the context of the present step has */
+    bool journal_broken;           /* nothing can be recorded: stop here, another runner goes on */
 };
 
 /* --- job.c --- */
@@ -43,9 +54,15 @@ void job_back_off(struct job *job, const struct ctx *until, int64_t *pause_ms);
 
 /* --- prepare.c --- */
 
-/* Image there and journaled, launch, input and spool written. -1: evidence.fault, or err (ERR_AWAY: try
- * again). */
-int job_prepare_image(struct job *job, struct err *err);
+/* All images there and journaled; group, network and mounts made; launch, input, spool and ready files
+ * written. What is there already stays. -1: evidence.fault, or err (ERR_AWAY: try again). */
+int job_prepare(struct job *job, struct err *err);
+/* Which network the job's private one is, for making and removing it. */
+struct net_place job_net_place(const struct job *job);
+/* The attempt's group, made now or before; where the host does not allow it there is none. */
+void job_group(struct job *job);
+/* Below job->orders->live, under the start deadline, which begins with the first call. */
+struct ctx job_start_ctx(struct job *job);
 
 /* --- assemble.c --- */
 

@@ -26,6 +26,7 @@
 #include "runner/probe.h"
 
 #define STATE_DIR_DEFAULT "/var/lib/berth"
+#define NETWORK_POOL_DEFAULT "10.213.0.0/16"
 
 struct options {
     const char *attempt, *job, *state_dir, *init;
@@ -46,6 +47,7 @@ static const char usage[] =
     "\n"
     "DOCKER_HOST, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and DOCKER_API_VERSION name the engine, as for "
     "docker.\n"
+    "BERTH_NETWORK_POOL, BERTH_BIND_ROOTS and BERTH_DOCKER_CONFIG are as for berthd.\n"
     "Exit status: the job's own, or 124 timed out, 125 errored, 130 canceled, 2 wrong usage or a wrong job.\n"
     "SIGINT cancels the job, a second one kills it. berthd starts this program with --attempt NAME or "
     "--probe.\n";
@@ -79,6 +81,7 @@ static int parse_options(int argc, char **argv, struct options *o) {
 struct parent {
     struct control config;
     const char *state_dir, *init_path; /* borrowed from config */
+    struct job_place place;            /* likewise: what jobs are told by the operator */
     struct engine_settings engine;
 };
 
@@ -99,6 +102,10 @@ static int parent_listen(struct parent *parent, struct err *err) {
                                               .tls_verify = json_get_string(settings, "docker_tls_verify"),
                                               .cert_path = json_get_string(settings, "docker_cert_path"),
                                               .api_version = json_get_string(settings, "docker_api_version")};
+    parent->place = (struct job_place){.network_pool = json_get_string(settings, "network_pool"),
+                                       .bind_roots = json_get_string(settings, "bind_roots"),
+                                       .docker_config = json_get_string(settings, "docker_config"),
+                                       .cgroup_group = parent->config.cgroup};
     log_set_level_word(json_get_string(settings, "log_level"));
     if (!parent->state_dir || parent->state_dir[0] != '/')
         return err_set(err, ERR_USAGE, 0, "the parent's message has no absolute state_dir");
@@ -124,11 +131,16 @@ static int run_attempt(const struct parent *parent, const char *name, struct err
         return err_set(err, ERR_USAGE, 0, "\"%.80s\" is no attempt's directory", name);
     log_init("runner", job_id);
     orders_init_child(&orders, CHILD_FD);
-    struct job_place place = {.attempts_dir = attempts, .name = name};
+    struct job_place place = parent->place;
+    AUTO_FD int locks_fd = -1;
     if (place_find_init(parent->init_path, &init_path, err) < 0 ||
+        place_open_locks(parent->state_dir, &locks_fd, err) < 0 ||
         engine_open(&parent->engine, &engine, err) < 0)
         return -1;
+    place.attempts_dir = attempts;
+    place.name = name;
     place.init_path = init_path;
+    place.locks_fd = locks_fd;
     if (job_open(&place, engine, &orders, &job, err) < 0 ||
         control_send(CHILD_FD, &(struct control){.type = CONTROL_READY}, err) < 0 || job_run(job, err) < 0)
         return -1;
@@ -187,13 +199,17 @@ static int run_by_hand(const struct options *o) {
         return BYHAND_EXIT_USAGE;
     }
     AUTO_FREE char *state_dir = state[0] == '/' ? mem_strdup(state) : mem_printf("%s/%s", cwd, state);
+    const char *pool = config_env("BERTH_NETWORK_POOL");
     struct byhand byhand = {.job = o->job,
                             .state_dir = state_dir,
                             .init_path = init_path,
                             .engine = {.host = config_env("DOCKER_HOST"),
                                        .tls_verify = config_env("DOCKER_TLS_VERIFY"),
                                        .cert_path = config_env("DOCKER_CERT_PATH"),
-                                       .api_version = config_env("DOCKER_API_VERSION")}};
+                                       .api_version = config_env("DOCKER_API_VERSION")},
+                            .place = {.network_pool = pool ? pool : NETWORK_POOL_DEFAULT,
+                                      .bind_roots = config_env("BERTH_BIND_ROOTS"),
+                                      .docker_config = config_env("BERTH_DOCKER_CONFIG")}};
     return byhand_run(&byhand);
 }
 

@@ -58,6 +58,7 @@ bool part_owns(const struct part *part, const json_t *labels) {
 static enum part_seen seen_of(struct part *part, const struct container_info *info) {
     if (!part_owns(part, info->labels))
         return PART_SEEN_MISSING;
+    part->started_us = info->started_us;
     if (info->running || info->paused)
         return PART_SEEN_RUNNING;
     if (strcmp(info->status, "removing") == 0 || strcmp(info->status, "dead") == 0)

@@ -32,6 +32,7 @@ struct part {
     bool signaled;                      /* the stop signal reached it while it ran */
     bool stop_missed;                   /* it had ended by itself before the stop reached it */
     bool killed;                        /* it did not end within the grace, or was not given any */
+    int64_t started_us;                 /* of a container that was seen to have been started; wall clock */
     bool inspected;                     /* it was seen after its end; the engine's words about that: */
     int engine_exit_code;
     bool engine_oom_killed;

@@ -1,5 +1,6 @@
 #include "runner/place.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fdutil.h"
 #include "base/mem.h"
 
 #define INIT_NAME "berth-init"
@@ -46,4 +48,16 @@ int place_find_init(const char *given, char **ret_path, struct err *err) {
         "berth-init is neither beside this program (%.300s) nor in ../lib/berth: name it with --init or the "
         "setting init_path",
         self);
+}
+
+int place_open_locks(const char *state_dir, int *ret_fd, struct err *err) {
+    enum { DIR_MODE = 0700 };
+    AUTO_FREE char *path = mem_printf("%s/locks", state_dir);
+    if (dir_make(path, DIR_MODE, err) < 0)
+        return -1;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_sys(err, "open %s", path);
+    *ret_fd = fd;
+    return 0;
 }

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,87 +7,180 @@
 #include "base/clock.h"
 #include "base/fdutil.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "proto/launch.h"
 #include "runner/docker/image.h"
 #include "runner/job_parts.h"
 #include "runner/launch_file.h"
+#include "runner/pull.h"
+#include "runner/system_log.h"
+
+#pragma weak mounts_resolve
+#pragma weak mounts_done
 
 /* The container's user, whoever it is, reads the one and appends to the other; nobody else on the host can
  * enter the directories above. */
 enum { READ_MODE = 0644, SPOOL_MODE = 0666 };
 
-static int pull_fault(struct job *job, const struct err *err) {
-    const char *image = job->attempt->spec->image;
-    if (engine_status_is(err, 400))
-        return job_fault(job, REASON_SPEC_REFUSED, "The engine does not take \"%s\" as an image: %.300s",
-                         image, err->text);
-    switch (image_pull_failure(err)) {
-    case IMAGE_NOT_FOUND:
-        return job_fault(
-            job, REASON_IMAGE_NOT_FOUND,
-            "The image \"%s\" does not exist, or its registry hides it without credentials: %.300s", image,
-            err->text);
-    case IMAGE_DENIED:
-        return job_fault(job, REASON_IMAGE_DENIED,
-                         "The registry refused the image \"%s\": %.300s. Check credentials.", image,
-                         err->text);
-    case IMAGE_FAILED:
-        break;
-    }
-    return job_fault(job, REASON_PULL_FAILED, "The image \"%s\" could not be pulled: %.300s", image,
-                     err->text);
+/* --- images --- */
+
+/* Of the main container and of each service, in this order. */
+struct images {
+    struct image_info items[1 + SPEC_SERVICES_MAX];
+};
+
+static void images_done(struct images *images) {
+    for (size_t i = 0; i < ARRAY_LEN(images->items); i++)
+        if (images->items[i].owner)
+            image_info_done(&images->items[i]);
 }
 
-static int pull(struct job *job, const struct ctx *ctx, struct err *err) {
-    if (image_pull(job->engine, ctx, job->attempt->spec->image, NULL, NULL, NULL, err) == 0)
-        return 0;
-    if (err->kind == ERR_ENGINE || err->kind == ERR_INVALID || err->kind == ERR_LIMIT)
-        return pull_fault(job, err);
-    return -1;
+static struct part *part_at(struct job *job, size_t i) {
+    return i == 0 ? &job->main : &job->services.items[i - 1].part;
 }
 
-static int never_pulled(struct job *job) {
-    return job_fault(
-        job, REASON_IMAGE_NOT_FOUND,
-        "The image \"%s\" is not on this engine, and the job says pull: never. Load it there, or use "
-        "pull: missing.",
-        job->attempt->spec->image);
+static const char *image_name(struct job *job, size_t i) {
+    return i == 0 ? job->attempt->spec->image : job->attempt->spec->services[i - 1].image;
 }
 
-/* Looks at the image, after pulling it where the job's rule says so. */
-static int find_image(struct job *job, const struct ctx *ctx, struct image_info *ret_info, struct err *err) {
-    const struct spec *spec = job->attempt->spec;
+static int pull(struct job *job, const struct ctx *ctx, const char *image, struct image_info *ret_info,
+                struct err *err) {
     bool known = journal_has(&job->journal, JOURNAL_PULLED);
-    const char *ref = known && job->journal.digest[0] ? job->journal.digest : spec->image;
-    if (!known && spec->pull == SPEC_PULL_ALWAYS && pull(job, ctx, err) < 0)
-        return -1;
-    if (image_inspect(job->engine, ctx, ref, ret_info, err) == 0)
+    enum spec_pull rule = job->attempt->spec->pull;
+    const struct pull what = {
+        .engine = job->engine,
+        .image = image,
+        .rule = known && rule == SPEC_PULL_ALWAYS ? SPEC_PULL_MISSING : rule, /* it was pulled already */
+        .config_path = job->place.docker_config,
+        .lock_dir_fd = job->place.locks_fd,
+        .dir_fd = job->dir_fd,
+    };
+    enum reason reason = REASON_NONE;
+    struct err why = {0};
+    if (pull_image(&what, ctx, ret_info, &reason, &why) == 0)
         return 0;
-    if (engine_status_is(err, 400))
-        return pull_fault(job, err);
-    if (!engine_status_is(err, 404))
-        return -1;
-    if (spec->pull == SPEC_PULL_NEVER)
-        return never_pulled(job);
-    if (pull(job, ctx, err) < 0)
-        return -1;
-    return image_inspect(job->engine, ctx, spec->image, ret_info, err);
+    *err = why;
+    return reason == REASON_NONE ? -1 : job_fault(job, reason, "%s", why.text);
 }
 
-static int write_launch(struct job *job, const struct image_info *image, struct err *err) {
+/* One reference is asked for once, whoever uses it; a main image that was pulled stays the very same. */
+static int find_image(struct job *job, const struct ctx *ctx, size_t i, struct image_info *ret_info,
+                      struct err *err) {
+    const char *id = i == 0 ? job->journal.digest : "";
+    for (size_t k = 0; k < i && !id[0]; k++)
+        if (strcmp(image_name(job, k), image_name(job, i)) == 0)
+            id = part_at(job, k)->image;
+    if (id[0]) {
+        if (image_inspect(job->engine, ctx, id, ret_info, err) == 0)
+            return 0;
+        if (!engine_status_is(err, 404))
+            return -1;
+    }
+    return pull(job, ctx, image_name(job, i), ret_info, err);
+}
+
+/* Under one deadline for all of them. */
+static int find_images(struct job *job, struct images *images, struct err *err) {
+    struct ctx ctx = ctx_child(&job->orders->live);
+    ctx_deadline_in(&ctx, job->attempt->spec->deadlines.pull_ms);
+    job->stage = REASON_PULL_DEADLINE;
+    for (size_t i = 0; i <= job->services.count; i++) {
+        struct part *part = part_at(job, i);
+        if (find_image(job, &ctx, i, &images->items[i], err) < 0)
+            return -1;
+        snprintf(part->image, sizeof part->image, "%s", images->items[i].id);
+    }
+    const char *digest = images->items[0].repo_digest[0] ? images->items[0].repo_digest : images->items[0].id;
+    if (journal_has(&job->journal, JOURNAL_PULLED))
+        return 0;
+    return job_note(job, JOURNAL_PULLED, json_pack("{s:s}", "digest", digest), err);
+}
+
+/* --- surroundings --- */
+
+void job_group(struct job *job) {
+    struct err err = {0};
+    char name[ATTEMPT_NAME_MAX];
+    const char *group = job->place.cgroup_group;
+    if (!group || !group[0] || job->cgroup[0] || job->group_refused)
+        return;
+    attempt_dir_name(job->attempt->job, job->attempt->number, name);
+    if (limits_make(group, name, job->cgroup, &err) == 0)
+        return;
+    job->group_refused = true;
+    job->cgroup[0] = '\0';
+    log_warn("no control group for the attempt, the engine's limits must do", LERR(&err));
+}
+
+struct net_place job_net_place(const struct job *job) {
+    const struct attempt *a = job->attempt;
+    return (struct net_place){.engine = job->engine,
+                              .cluster = a->cluster,
+                              .instance = a->instance,
+                              .job = a->job,
+                              .number = a->number,
+                              .token = a->token,
+                              .pool = job->place.network_pool,
+                              .lock_dir_fd = job->place.locks_fd};
+}
+
+static int make_network(struct job *job, const struct ctx *ctx, struct err *err) {
+    const struct net_place place = job_net_place(job);
+    enum spec_network kind = job->attempt->spec->network;
+    snprintf(job->network, sizeof job->network, "none");
+    if (kind == SPEC_NETWORK_NONE)
+        return 0;
+    int made = kind == SPEC_NETWORK_EGRESS ? net_egress_ensure(&place, ctx, job->network, err)
+                                           : net_private_ensure(&place, ctx, job->network, err);
+    if (made > 0)
+        system_log(job->dir_fd, "warning: %s", err->text);
+    if (made >= 0)
+        return 0;
+    if (err->kind != ERR_ENGINE && err->kind != ERR_LIMIT)
+        return -1;
+    return job_fault(job, REASON_INTERNAL, "The network for the job could not be made: %.400s", err->text);
+}
+
+static int make_mounts(struct job *job, const struct ctx *ctx, struct err *err) {
+    enum reason reason = REASON_NONE;
+    struct err why = {0};
+    if (!job->attempt->spec->mounts_count)
+        return 0;
+    mounts_done(&job->mounts);
+    job->mounts = (struct mounts){0};
+    if (mounts_resolve(job->attempt, job->place.bind_roots, job->engine, ctx, &job->mounts, &reason, &why) ==
+        0)
+        return 0;
+    *err = why;
+    return reason == REASON_NONE ? -1 : job_fault(job, reason, "%s", why.text);
+}
+
+/* --- files --- */
+
+static int write_launch(struct job *job, size_t i, const struct image_info *image, struct err *err) {
+    const struct spec *spec = job->attempt->spec;
+    const struct spec_service *service = part_at(job, i)->service;
+    char name[ATTEMPT_FILE_NAME_MAX];
     AUTO_ARGV struct argv argv = {0};
     AUTO_BUF struct buf bytes = BUF(LAUNCH_BYTES_MAX);
-    int64_t deadline_us = clock_real_us() + job->attempt->spec->deadlines.run_ms * US_PER_MS;
     struct err why = {0};
-    const struct launch_plan plan = {.attempt = job->attempt,
-                                     .argv = &argv,
-                                     .env = &job->attempt->spec->env,
-                                     .has_input = job->attempt->spec->input != NULL,
-                                     .deadline_us = deadline_us};
-    if (argv_resolve(argv_own_main(job->attempt->spec), image->entrypoint, image->cmd, &argv, &why) < 0 ||
+    const struct launch_plan plan = {
+        .attempt = job->attempt,
+        .argv = &argv,
+        .env = service ? &service->env : &spec->env,
+        .has_input = !service && spec->input,
+        .deadline_us = clock_real_us() + spec->deadlines.run_ms * US_PER_MS,
+        .ready = service ? &service->ready : NULL,
+        .health = image->health,
+        .mounts = service ? NULL : &job->mounts,
+    };
+    if (argv_resolve(service ? argv_own_service(service) : argv_own_main(spec), image->entrypoint, image->cmd,
+                     &argv, &why) < 0 ||
         launch_file_build(&plan, &bytes, &why) < 0)
-        return job_fault(job, REASON_SPEC_REFUSED, "%s", why.text);
-    return file_write_atomic(job->dir_fd, ATTEMPT_LAUNCH, bytes.data, bytes.len, READ_MODE, err);
+        return service ? job_fault(job, REASON_SPEC_REFUSED, "Service \"%s\": %s", service->name, why.text)
+                       : job_fault(job, REASON_SPEC_REFUSED, "%s", why.text);
+    return file_write_atomic(job->dir_fd, part_file(part_at(job, i), ATTEMPT_LAUNCH, name), bytes.data,
+                             bytes.len, READ_MODE, err);
 }
 
 static int write_input(struct job *job, struct err *err) {
@@ -99,28 +193,45 @@ static int write_input(struct job *job, struct err *err) {
     return file_write_atomic(job->dir_fd, ATTEMPT_INPUT, line.data, line.len, READ_MODE, err);
 }
 
-/* Never a new one in place of one that is there: it may hold records already. */
-static int make_spool(struct job *job, struct err *err) {
-    AUTO_FD int fd = openat(job->dir_fd, ATTEMPT_SPOOL,
-                            O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, SPOOL_MODE);
-    if (fd < 0 || fchmod(fd, SPOOL_MODE) < 0)
-        return err_sys(err, "make the spool");
+/* Never a new one in place of one that is there: it may hold records already, and its watchers count who
+ * closes it. */
+static int make_file(const struct part *part, const char *file, struct err *err) {
+    char name[ATTEMPT_FILE_NAME_MAX];
+    part_file(part, file, name);
+    AUTO_FD int fd = openat(part->job->dir_fd, name,
+                            O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, SPOOL_MODE);
+    if (fd < 0 && errno != EEXIST)
+        return err_sys(err, "make %s", name);
+    if (fchmodat(part->job->dir_fd, name, SPOOL_MODE, 0) < 0)
+        return err_sys(err, "make %s", name);
     return 0;
 }
 
-int job_prepare_image(struct job *job, struct err *err) {
-    AUTO_IMAGE_INFO struct image_info image = {0};
-    struct ctx ctx = ctx_child(&job->orders->live);
-    ctx_deadline_in(&ctx, job->attempt->spec->deadlines.pull_ms);
-    job->stage = REASON_PULL_DEADLINE;
-    if (find_image(job, &ctx, &image, err) < 0)
+static int write_files(struct job *job, const struct images *images, struct err *err) {
+    bool main_is_made = journal_has(&job->journal, JOURNAL_CREATED);
+    if (!main_is_made && write_input(job, err) < 0)
         return -1;
-    snprintf(job->main.image, sizeof job->main.image, "%s", image.id);
-    const char *digest = image.repo_digest[0] ? image.repo_digest : image.id;
-    if (!journal_has(&job->journal, JOURNAL_PULLED) &&
-        job_note(job, JOURNAL_PULLED, json_pack("{s:s}", "digest", digest), err) < 0)
-        return -1;
-    if (write_launch(job, &image, err) < 0 || write_input(job, err) < 0 || make_spool(job, err) < 0)
-        return -1;
+    for (size_t i = 0; i <= job->services.count; i++) {
+        const struct part *part = part_at(job, i);
+        if (i == 0 && main_is_made)
+            continue;
+        if (write_launch(job, i, &images->items[i], err) < 0 || make_file(part, ATTEMPT_SPOOL, err) < 0 ||
+            (part->service && make_file(part, ATTEMPT_READY, err) < 0))
+            return -1;
+    }
     return 0;
+}
+
+int job_prepare(struct job *job, struct err *err) {
+    CLEANUP(images_done) struct images images = {0};
+    bool main_is_made = journal_has(&job->journal, JOURNAL_CREATED);
+    if (main_is_made && !job->services.count)
+        return 0;
+    if (find_images(job, &images, err) < 0)
+        return -1;
+    struct ctx ctx = job_start_ctx(job);
+    job_group(job);
+    if (make_network(job, &ctx, err) < 0 || (!main_is_made && make_mounts(job, &ctx, err) < 0))
+        return -1;
+    return write_files(job, &images, err);
 }

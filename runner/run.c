@@ -29,6 +29,8 @@ static enum reason await_end_or_cause(struct job *job) {
     int64_t run_ms = job->attempt->spec->deadlines.run_ms;
     for (;;) {
         orders_calm(job->orders);
+        if (services_failed(job))
+            return REASON_SERVICE_FAILED;
         struct ctx ctx = ctx_child(&job->orders->calm);
         if (run_ms > 0)
             ctx_deadline_at(&ctx, job->journal.started_boot_ns + run_ms * NS_PER_MS);
@@ -45,13 +47,17 @@ int job_watch(struct job *job, struct err *err) {
     enum reason cause = job->evidence.stop;
     if (journal_has(&job->journal, JOURNAL_STOPPING))
         cause = job->journal.stopping;
+    services_watch(job);
     char boot_id[CLOCK_BOOT_ID_MAX];
     bool other_boot = clock_boot_id(boot_id, NULL) == 0 && strcmp(boot_id, job->journal.started_boot_id) != 0;
     bool first_look = !engine_api_version(job->engine)[0] || other_boot || cause != REASON_NONE;
     bool ended = first_look && part_look(&job->main, NULL) != PART_SEEN_RUNNING;
+    if (!ended && cause == REASON_SERVICE_FAILED)
+        services_failed(job); /* which one it was, a runner before this one has seen */
     if (!ended && cause == REASON_NONE)
         cause = await_end_or_cause(job);
     if (!ended && cause != REASON_NONE && stop(job, cause, err) < 0)
         return -1;
+    services_stop(job);
     return job_note(job, JOURNAL_EXITED, NULL, err);
 }

@@ -26,8 +26,8 @@ struct container_mount {
 
 /* What is to be created; borrows everything, for the time of the call. Lists end with NULL; a NULL list, a
  * NULL text and a number 0 leave the engine's (or the image's) default. Always set: no environment of ours,
- * no standard input, no terminal, log driver none, no engine's init, all capabilities dropped but cap_add,
- * no-new-privileges, never privileged. */
+ * no standard input, no terminal, log driver none, no engine's init, no health check of the engine's, all
+ * capabilities dropped but cap_add, no-new-privileges, never privileged. */
 struct container_spec {
     const char *name;              /* required: [a-zA-Z0-9][a-zA-Z0-9_.-]+ */
     const char *image;             /* required: reference or id */

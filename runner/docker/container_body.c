@@ -76,6 +76,14 @@ static json_t *host_json(struct doc_body *body, const struct container_spec *spe
     return host;
 }
 
+/* What the image says about its health is run by berth-init where somebody waits for it, and nowhere else. */
+static json_t *no_health_json(struct doc_body *body) {
+    static const char *const none[] = {"NONE", NULL};
+    json_t *health = json_object();
+    doc_put(body, health, "Test", doc_texts(body, none));
+    return health;
+}
+
 static json_t *networking_json(struct doc_body *body, const struct container_spec *spec) {
     json_t *endpoint = json_object(), *endpoints = json_object(), *networking = json_object();
     doc_put(body, endpoint, "Aliases", doc_texts(body, spec->network_aliases));
@@ -99,6 +107,7 @@ int container_body(const struct container_spec *spec, json_t **ret_body, struct 
     doc_put_text(&body, root, "WorkingDir", spec->workdir);
     doc_put_text(&body, root, "Hostname", spec->hostname);
     doc_put_text(&body, root, "StopSignal", spec->stop_signal);
+    doc_put(&body, root, "Healthcheck", no_health_json(&body));
     doc_put(&body, root, "OpenStdin", json_false());
     doc_put(&body, root, "Tty", json_false());
     doc_put(&body, root, "Labels", doc_pairs(&body, spec->labels));

@@ -198,7 +198,8 @@ Test(docker_pure, create_body) {
     AUTO_FREE char *text = json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS);
     cr_assert_str_eq(
         text,
-        "{\"Cmd\":[\"a\",\"b c\"],\"Entrypoint\":[\"/.berth/init\"],\"HostConfig\":{\"AutoRemove\":false,"
+        "{\"Cmd\":[\"a\",\"b c\"],\"Entrypoint\":[\"/.berth/init\"],\"Healthcheck\":{\"Test\":[\"NONE\"]},"
+        "\"HostConfig\":{\"AutoRemove\":false,"
         "\"CapAdd\":[\"CHOWN\"],\"CapDrop\":[\"ALL\"],\"CgroupParent\":\"/berth\",\"Init\":false,"
         "\"LogConfig\":{\"Type\":\"none\"},\"Memory\":1024,\"MemorySwap\":1024,\"Mounts\":["
         "{\"ReadOnly\":true,\"Source\":\"/s\",\"Target\":\"/t\",\"Type\":\"bind\"},"
@@ -219,12 +220,13 @@ Test(docker_pure, create_body_with_nothing_set_is_still_confined) {
     AUTO_JSON json_t *body = NULL;
     cr_assert(container_body(&spec, &body, &err) == 0, "%s", err.text);
     AUTO_FREE char *text = json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS);
-    cr_assert_str_eq(
-        text, "{\"HostConfig\":{\"AutoRemove\":false,\"CapAdd\":[],\"CapDrop\":[\"ALL\"],\"Init\":false,"
-              "\"LogConfig\":{\"Type\":\"none\"},\"Mounts\":[],\"Privileged\":false,"
-              "\"PublishAllPorts\":false,\"ReadonlyRootfs\":false,\"RestartPolicy\":{\"Name\":\"no\"},"
-              "\"SecurityOpt\":[\"no-new-privileges\"]},\"Image\":\"i\",\"Labels\":{},"
-              "\"OpenStdin\":false,\"Tty\":false}");
+    cr_assert_str_eq(text,
+                     "{\"Healthcheck\":{\"Test\":[\"NONE\"]},\"HostConfig\":{\"AutoRemove\":false,\"CapAdd\":"
+                     "[],\"CapDrop\":[\"ALL\"],\"Init\":false,"
+                     "\"LogConfig\":{\"Type\":\"none\"},\"Mounts\":[],\"Privileged\":false,"
+                     "\"PublishAllPorts\":false,\"ReadonlyRootfs\":false,\"RestartPolicy\":{\"Name\":\"no\"},"
+                     "\"SecurityOpt\":[\"no-new-privileges\"]},\"Image\":\"i\",\"Labels\":{},"
+                     "\"OpenStdin\":false,\"Tty\":false}");
 }
 
 Test(docker_pure, text_that_is_not_utf8_is_refused) {
