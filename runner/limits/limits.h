@@ -1,11 +1,11 @@
 /*
  * limits - control groups of ours around the engine's: one over all jobs of the instance, with the operator's
- * bound, so that no load of jobs starves the orchestrator and the host; below it one for each attempt, as parent of
- * its containers.
+ * bound, so that no load of jobs starves the orchestrator and the host; below it one for each attempt, as
+ * parent of its containers.
  *
- * libcgroup makes them, cgroup v1 and v2. Where the engine uses the systemd driver a parent is a slice's name, and
- * systemd makes it. Where the host does not allow any of it (no rights, a read-only mount), there are no groups and
- * the engine's own limits must do. Nothing here logs.
+ * libcgroup makes them, cgroup v1 and v2. Where the engine uses the systemd driver a parent is a slice's
+ * name, and systemd makes it. Where the host does not allow any of it (no rights, a read-only mount), there
+ * are no groups and the engine's own limits must do. Nothing here logs.
  */
 #ifndef BERTH_RUNNER_LIMITS_H
 #define BERTH_RUNNER_LIMITS_H
@@ -18,7 +18,8 @@
 
 enum {
     LIMITS_GROUP_MAX = 160, /* bytes of a group's path or slice with the NUL */
-    LIMITS_WEIGHT = 256,    /* CPU shares (v1) of all jobs against 1024 of anything else; as weight (v2): 25 of 100 */
+    LIMITS_WEIGHT =
+        256, /* CPU shares (v1) of all jobs against 1024 of anything else; as weight (v2): 25 of 100 */
 };
 
 struct limits_bound {
@@ -28,19 +29,20 @@ struct limits_bound {
     const char *instance;
 };
 
-/* Makes the group of the instance, or takes over the one that is there, and sets its bounds. ret_group is what
- * limits_make() wants. -1: the host does not allow it; the text says what. */
+/* Makes the group of the instance, or takes over the one that is there, and sets its bounds. ret_group is
+ * what limits_make() wants. -1: the host does not allow it; the text says what. */
 int limits_setup(const struct limits_bound *bound, char ret_group[LIMITS_GROUP_MAX], struct err *err);
 
-/* The group of one attempt ("<job>.<number>"); there already is success. ret_parent is the CgroupParent for its
- * containers. group "": ret_parent is "" and all is well. */
+/* The group of one attempt ("<job>.<number>"); there already is success. ret_parent is the CgroupParent for
+ * its containers. group "": ret_parent is "" and all is well. */
 int limits_make(const char *group, const char *attempt, char ret_parent[LIMITS_GROUP_MAX], struct err *err);
 /* What the whole group has used up to now; -1 each where it is not known. */
 void limits_usage(const char *parent, struct usage *ret_usage);
 /* Absent, and "", are success. ERR_AWAY: something still runs in it. */
 int limits_remove(const char *parent, struct err *err);
 
-/* Names of the attempts that have a group below `group`, for the reaper; NULL-terminated, owned by the caller. */
+/* Names of the attempts that have a group below `group`, for the reaper; NULL-terminated, owned by the
+ * caller. */
 int limits_list(const char *group, char ***ret_names, struct err *err);
 void limits_list_free(char **names);
 
