@@ -1,5 +1,6 @@
 /*
- * claim - all that the parent asks of the database: its name and lease, jobs to run, jobs to cancel.
+ * claim - all that the parent asks of the database: its name and lease, jobs to run, orders for them, and
+ * what becomes of the jobs of orchestrators that are heard of no more.
  *
  * Each function builds one statement into a struct claim; it is then sent through the pool (claim_send) or,
  * at the start and in tests, over a blocking connection (claim_exec). All of them may be repeated: what is
@@ -11,13 +12,16 @@
 
 #include "orchestrator/db/db.h"
 #include "orchestrator/db/db_async.h"
+#include "proto/status.h"
 
 enum {
     CLAIM_BATCH_MAX = 32,   /* jobs in one statement; times SPEC_BYTES_MAX is what a result can weigh */
     CLAIM_SWEEP_MAX = 500,  /* jobs moved by one sweep */
     CLAIM_OWNED_MAX = 2048, /* rows of one look at what is ours */
-    CLAIM_PARAMS_MAX = 12,
+    CLAIM_PARAMS_MAX = 16,
+    CLAIM_OVERDUE_MS = 60000, /* so long behind deadline and grace nobody has ended it: its runner hangs */
 };
+#define CLAIM_LATE_MESSAGE "no orchestrator had room for it before its queue deadline"
 
 /* Built in place and not to be copied: params point into numbers. */
 struct claim {
@@ -39,9 +43,18 @@ int claim_send(struct db_pool *pool, const struct claim *claim, db_done *done, v
 void claim_register(struct claim *c, const char *name, const char *state_id, int64_t slots, int64_t lease_ms);
 /* Whether the name is ours now; if not, *ret_age_s says how old the holder's last heartbeat is. */
 bool claim_registered(const PGresult *r, int64_t *ret_age_s);
-/* Result: one row, or none when the name has been lost: register again. claim_draining() of it. */
-void claim_heartbeat(struct claim *c, const char *name, const char *state_id, int64_t slots, int64_t used);
+/* What an orchestrator tells of itself. */
+struct claim_beat {
+    int64_t slots, used;
+    int64_t memory_bytes, memory_used;
+    int64_t cpus_milli, cpus_used; /* cpus_milli 0: not summed */
+    int64_t lost_after_ms;
+};
+/* Also takes back what others took for lost and have not ended. Result: one row, or none when the name has
+ * been lost: register again. claim_draining() and claim_come_back() of it. */
+void claim_heartbeat(struct claim *c, const char *name, const char *state_id, const struct claim_beat *beat);
 bool claim_draining(const PGresult *r);
+int64_t claim_come_back(const PGresult *r); /* how many were taken back */
 /* A clean exit; detach_ms: how long jobs that still run may be without us, 0: none run, the name is free at
  * once. */
 void claim_leave(struct claim *c, const char *name, const char *state_id, int64_t detach_ms);
@@ -54,9 +67,12 @@ struct claim_want {
     int64_t memory_free, memory_total; /* bytes; a job above the total is left to others */
     int64_t cpus_free, cpus_total;     /* thousandths; total 0: not summed */
     int64_t default_memory, default_cpus_milli, default_log; /* for rows whose spec nobody has read yet */
+    int64_t default_grace_ms; /* of stop.grace, until claim_describe() says better */
 };
-/* The next jobs by priority and age, as far as they fit together, each with a new attempt and its token. A
- * job that does not fit now holds back those behind it, so that it is not starved. Result: rows for
+/* The next jobs by priority and age, queued ones and retries whose time has come, as far as they fit
+ * together, each with a new attempt and its token. A job that does not fit now holds back those behind it, so
+ * that it is not starved; one whose concurrency key is taken is passed over. In a transaction of its own
+ * only: two that claim at once never let more jobs of one key begin than there may be. Result: rows for
  * claim_row(). */
 void claim_take(struct claim *c, const struct claim_want *want);
 /* One attempt of ours again, to write its directory anew. Result: at most one row for claim_row(). */
@@ -66,36 +82,51 @@ struct claim_job {
     const char *job, *tenant,
         *spec; /* borrowed from the result; spec is NULL when longer than SPEC_BYTES_MAX */
     int64_t number, attempt_id, token, claimed_us, spec_bytes;
-    bool bare; /* put in by SQL: the columns do not say yet what the spec says */
+    bool bare;    /* put in by SQL: the columns do not say yet what the spec says */
+    bool not_now; /* of claim_fetch(): to be given back, see claim_describe() */
 };
 struct claim_job claim_row(const PGresult *r, int row);
 
-/* What a checked spec says, for a row that was bare, and the attempt's log limit. */
+/* What a checked spec says, for a row that was bare, and what the attempt's row lacks. */
 struct claim_facts {
     const char *name, *labels; /* labels: JSON text */
-    int64_t memory_bytes, cpus_milli, priority, run_at_us, queue_ms, log_bytes;
+    int64_t memory_bytes, cpus_milli, priority, run_at_us, queue_ms, log_bytes, grace_ms;
+    const char *key, *on_conflict; /* of concurrency; NULL: none */
+    int64_t key_max;
 };
+/* Fails with claim_key_refused() when a bare row's on_conflict is reject and its key is held. */
 void claim_describe(struct claim *c, const struct claim_job *job, const struct claim_facts *facts);
-/* Whether it turned out that the row may not run yet or has waited too long: to be released. */
+/* Whether it turned out that the row may not run yet, has waited too long, or that its key is taken: to be
+ * released. */
 bool claim_not_now(const PGresult *r);
+/* *ret_message names the job that holds the key. Of the API's insert too (0002_jobs.sql, berth.enter_key). */
+bool claim_key_refused(const struct err *err, char *ret_message, size_t size);
 /* The attempt never began: back to the queue (canceled if that was asked for meanwhile, timed out if its
- * queue deadline has passed, scheduled if its time has not come), the attempt's row goes. facts: what is
- * known by now, or NULL. */
-void claim_release(struct claim *c, const struct claim_job *job, const struct claim_facts *facts);
-/* The attempt cannot be made: job and attempt end as errored with this reason. */
-void claim_refuse(struct claim *c, const struct claim_job *job, const char *reason, const char *message);
+ * queue deadline has passed, scheduled if its time has not come), the attempt's row goes. */
+void claim_release(struct claim *c, const struct claim_job *job);
+/* The attempt cannot be made: job and attempt end for this reason. */
+void claim_refuse(struct claim *c, const struct claim_job *job, enum reason reason, const char *message);
 
-/* Scheduled jobs whose time has come are queued; queued ones past their deadline time out. */
+/* Scheduled jobs whose time has come are queued; waiting ones past their queue deadline time out. */
 void claim_sweep(struct claim *c);
+struct claim_swept {
+    int64_t queued, ended;
+    int64_t next_ms; /* until the next retry or scheduled job is due; -1: there is none */
+};
+struct claim_swept claim_swept(const PGresult *r);
 
-/* Jobs of ours that somebody wants canceled. Rows for claim_cancel_row(). */
-void claim_cancels(struct claim *c, const char *name);
-struct claim_cancel {
+/* What is wanted of jobs of ours: that they are canceled, that their run deadline lies further behind, that a
+ * runner who has missed it is replaced. Rows for claim_order_row(); the same orders come again until the
+ * attempt has ended. */
+void claim_orders(struct claim *c, const char *name);
+struct claim_order {
     const char *job, *reason; /* reason: "" when none was given */
     int64_t number;
-    bool force;
+    bool cancel, force;
+    int64_t run_extra_ms; /* 0: the deadline was not moved */
+    int64_t overdue_ms;   /* behind deadline and grace, at least CLAIM_OVERDUE_MS; 0: it is not */
 };
-struct claim_cancel claim_cancel_row(const PGresult *r, int row);
+struct claim_order claim_order_row(const PGresult *r, int row);
 
 /* Attempts of ours that have not ended, without their specs: rows for claim_owned_row(). */
 void claim_owned(struct claim *c, const char *name);
@@ -104,5 +135,29 @@ struct claim_ours {
     int64_t number, attempt_id;
 };
 struct claim_ours claim_owned_row(const PGresult *r, int row);
+
+/* --- others that are heard of no more --- */
+
+/* What orchestrators had whose lease (and leave of absence) is over: attempts that have not started end as
+ * errored/orchestrator_lost, their jobs go back to the queue; others are lost. connected_ms: for how long we
+ * have been connected ourselves; only leases that are no longer than that are judged. Their token keeps the
+ * old owner out: what it reports of an ended attempt is refused. */
+void claim_judge(struct claim *c, const char *name, int64_t connected_ms);
+struct claim_judged {
+    int64_t freed, lost;
+};
+struct claim_judged claim_judged(const PGresult *r);
+/* Jobs that have been lost for so long, at most CLAIM_BATCH_MAX. Rows for claim_lost_row(). */
+void claim_given_up(struct claim *c, const char *name, int64_t lost_after_ms);
+struct claim_lost {
+    struct claim_job job; /* number, attempt_id, token, spec */
+    const char *orchestrator;
+};
+struct claim_lost claim_lost_row(const PGresult *r, int row);
+/* A lost attempt ends as errored/orchestrator_lost, and its job with it, or, with retry_ms from 0 on, it
+ * waits so long for its next attempt, which then has queue_ms (0: no bound) to begin. Not if its owner has
+ * come back. */
+void claim_end_lost(struct claim *c, const struct claim_job *job, const char *message, int64_t retry_ms,
+                    int64_t queue_ms);
 
 #endif

@@ -25,26 +25,32 @@ static void on_given_back(void *arg, const PGresult *result, const struct err *e
     dispatch_kick(s);
 }
 
-static void refuse(struct supervisor *s, const struct claim_job *job, enum reason reason,
-                   const char *message) {
-    struct claim c;
-    struct err err = {0};
-    log_warn("job refused", LS("job", job->job), LS("reason", reason_name(reason)), LS("error", message));
-    claim_refuse(&c, job, reason_name(reason), message);
-    if (claim_send(s->pool, &c, on_given_back, s, &err) == 0)
+static void give_back(struct supervisor *s, const struct claim *c) {
+    if (claim_send(s->pool, c, on_given_back, s, NULL) == 0)
         s->dispatch.changing++;
     else
         s->dispatch.owned_wanted = true;
 }
 
-static void release(struct supervisor *s, const struct claim_job *job, const struct claim_facts *facts) {
+static void refuse(struct supervisor *s, const struct claim_job *job, enum reason reason,
+                   const char *message) {
     struct claim c;
-    struct err err = {0};
-    claim_release(&c, job, facts);
-    if (claim_send(s->pool, &c, on_given_back, s, &err) == 0)
-        s->dispatch.changing++;
-    else
-        s->dispatch.owned_wanted = true;
+    log_warn("job refused", LS("job", job->job), LS("reason", reason_name(reason)), LS("error", message));
+    claim_refuse(&c, job, reason, message);
+    give_back(s, &c);
+}
+
+static void release(struct supervisor *s, const struct claim_job *job) {
+    struct claim c;
+    claim_release(&c, job);
+    give_back(s, &c);
+}
+
+static const char *conflict_word(enum spec_on_conflict what) {
+    static const char *const words[] = {[SPEC_CONFLICT_QUEUE] = "queue",
+                                        [SPEC_CONFLICT_REJECT] = "reject",
+                                        [SPEC_CONFLICT_CANCEL_RUNNING] = "cancel_running"};
+    return words[what];
 }
 
 /* *ret_labels: JSON text that facts borrows. */
@@ -53,22 +59,25 @@ static struct claim_facts facts_of(const struct spec *spec, char **ret_labels) {
     return (struct claim_facts){
         .name = spec->name,
         .labels = *ret_labels,
-        .memory_bytes = spec->limits.memory_bytes,
-        .cpus_milli = spec->limits.cpus_milli,
+        .memory_bytes = spec_memory_bytes(spec),
+        .cpus_milli = spec_cpus_milli(spec),
         .priority = spec->priority,
         .run_at_us = spec->run_at_us,
         .queue_ms = spec->deadlines.queue_ms,
         .log_bytes = spec->limits.log_bytes,
+        .grace_ms = spec->stop.grace_ms,
+        .key = spec->concurrency.key,
+        .key_max = spec->concurrency.max,
+        .on_conflict = conflict_word(spec->concurrency.on_conflict),
     };
 }
 
 /* A row put in by SQL was claimed without knowing what it needs. */
-static bool must_wait(const struct supervisor *s, const struct spec *spec) {
+static bool must_wait(const struct supervisor *s, const struct claim_facts *facts) {
     struct children_sum sum = children_sum(&s->children);
     const struct settings *set = &s->settings;
-    return sum.memory_bytes + spec->limits.memory_bytes > set->memory_bytes ||
-           (set->cpus_milli && sum.cpus_milli + spec->limits.cpus_milli > set->cpus_milli) ||
-           spec->run_at_us > clock_real_us();
+    return sum.memory_bytes + facts->memory_bytes > set->memory_bytes ||
+           (set->cpus_milli && sum.cpus_milli + facts->cpus_milli > set->cpus_milli);
 }
 
 static int parse_spec(struct supervisor *s, const struct claim_job *job, struct spec **ret_spec) {
@@ -116,23 +125,24 @@ static int make_directory(struct supervisor *s, const struct claim_job *job, str
     return attempt_create(s->state.attempts_fd, &attempt, err);
 }
 
-static void on_directory_failed(struct supervisor *s, const struct claim_job *job,
-                                const struct claim_facts *facts, const struct err *err) {
+static void on_directory_failed(struct supervisor *s, const struct claim_job *job, const struct err *err) {
     if (!s->dispatch.directory_pause_ms)
         log_error("attempt directories cannot be made, claims pause; make room in the state directory",
                   LS("state_dir", s->settings.state_dir), LERR(err));
-    release(s, job, facts);
+    release(s, job);
     dispatch_directory_failed(s);
 }
 
 /* An attempt that is about to get its directory. Its child is in the table already, so that its slot and
- * memory are taken; the child is looked up by name, for it may be gone when the database has answered. */
+ * memory are taken; the child is looked up by name, for it may be gone when the database has answered. One
+ * that has to wait has none: it is given back as soon as the database knows what it needs. */
 struct coming {
     struct supervisor *supervisor;
     struct claim_job job; /* strings: below */
     char *job_id, *tenant, *labels;
     struct claim_facts facts;
     struct spec *spec;
+    bool wait;
     char name[ATTEMPT_NAME_MAX];
 };
 
@@ -164,29 +174,42 @@ static void make_and_start(const struct coming *c, struct child *child) {
     if (err.kind == ERR_SYS && err.code == EEXIST)
         meet_existing(s, &c->job, c->name);
     else
-        on_directory_failed(s, &c->job, &c->facts, &err);
+        on_directory_failed(s, &c->job, &err);
+}
+
+static bool may_begin(const struct supervisor *s) {
+    return s->phase == PHASE_RUNNING || s->phase == PHASE_STARTING;
+}
+
+static void on_describe_failed(const struct coming *c, const struct err *err) {
+    char holder[MESSAGE_MAX];
+    if (claim_key_refused(err, holder, sizeof holder)) {
+        refuse(c->supervisor, &c->job, REASON_SUPERSEDED, holder);
+        return;
+    }
+    log_warn("a job's columns were not filled in, repeated soon", LS("job", c->job.job), LERR(err));
+    c->supervisor->dispatch.owned_wanted = true;
 }
 
 static void on_described(void *arg, const PGresult *result, const struct err *err) {
     AUTO_COMING struct coming *c = arg;
     struct supervisor *s = c->supervisor;
     struct child *child = children_find_runner(&s->children, c->name);
-    bool not_now = !err && c->job.bare && claim_not_now(result);
+    bool wait = c->wait || (!err && c->job.bare && claim_not_now(result));
     s->dispatch.changing--;
-    if (!child || s->phase == PHASE_LEAVING)
+    if ((!child && !c->wait) || s->phase == PHASE_LEAVING)
         return; /* the next start finds it without a directory */
-    if (!err && !not_now && (s->phase == PHASE_RUNNING || s->phase == PHASE_STARTING)) {
+    if (!err && !wait && may_begin(s)) {
         make_and_start(c, child);
         dispatch_kick(s);
         return;
     }
-    children_remove(&s->children, child);
-    if (err) {
-        log_warn("a job's columns were not filled in, repeated soon", LS("job", c->job.job), LERR(err));
-        s->dispatch.owned_wanted = true;
-    } else {
-        release(s, &c->job, &c->facts);
-    }
+    if (child)
+        children_remove(&s->children, child);
+    if (err)
+        on_describe_failed(c, err);
+    else
+        release(s, &c->job);
     leave_check(s);
 }
 
@@ -200,7 +223,9 @@ static void describe(struct coming *coming) {
         s->dispatch.changing++;
         return;
     }
-    children_remove(&s->children, children_find_runner(&s->children, coming->name));
+    struct child *child = children_find_runner(&s->children, coming->name);
+    if (child)
+        children_remove(&s->children, child);
     s->dispatch.owned_wanted = true;
     coming_free(coming);
 }
@@ -218,6 +243,19 @@ static struct coming *coming_new(struct supervisor *s, const struct claim_job *j
     return c;
 }
 
+/* NULL: there is no room in the table. */
+static struct child *take_slot(struct supervisor *s, const struct coming *c) {
+    struct child *child = care_add(s, CHILD_RUNNER, c->name);
+    if (!child) {
+        log_error("no room for another child, the job goes back", LS("attempt", c->name),
+                  LI("children_max", CHILDREN_MAX));
+        return NULL;
+    }
+    child->memory_bytes = c->facts.memory_bytes;
+    child->cpus_milli = c->facts.cpus_milli;
+    return child;
+}
+
 static void admit(struct supervisor *s, const struct claim_job *job) {
     struct spec *spec = NULL;
     char name[ATTEMPT_NAME_MAX];
@@ -227,30 +265,23 @@ static void admit(struct supervisor *s, const struct claim_job *job) {
         refuse(s, job, REASON_INTERNAL, "the job has had as many attempts as there can be");
         return;
     }
+    if (job->not_now) {
+        release(s, job);
+        return;
+    }
     if (parse_spec(s, job, &spec) < 0)
         return;
     AUTO_COMING struct coming *c = coming_new(s, job, spec);
-    if (job->bare && must_wait(s, spec)) {
-        release(s, job, &c->facts);
-        return;
-    }
-    struct child *child = care_add(s, CHILD_RUNNER, c->name);
-    if (!child) {
-        log_error("no room for another child, the job goes back", LS("attempt", c->name),
-                  LI("children_max", CHILDREN_MAX));
-        release(s, job, &c->facts);
-        return;
-    }
-    child->memory_bytes = spec->limits.memory_bytes;
-    child->cpus_milli = spec->limits.cpus_milli;
-    if (job->bare || spec->limits.log_bytes != s->settings.default_log)
+    c->wait = job->bare && must_wait(s, &c->facts);
+    struct child *child = c->wait ? NULL : take_slot(s, c);
+    c->wait = !child;
+    if (c->wait && !job->bare)
+        release(s, job);
+    else if (job->bare || spec->limits.log_bytes != s->settings.default_log ||
+             spec->stop.grace_ms != s->settings.default_grace)
         describe(STEAL(c));
     else
         make_and_start(c, child);
-}
-
-static bool may_begin(const struct supervisor *s) {
-    return s->phase == PHASE_RUNNING || s->phase == PHASE_STARTING;
 }
 
 static void admit_row(struct supervisor *s, const PGresult *rows, int row) {
@@ -258,7 +289,7 @@ static void admit_row(struct supervisor *s, const PGresult *rows, int row) {
     if (may_begin(s))
         admit(s, &job);
     else /* a stop came between the claim and this row's turn: others may have it */
-        release(s, &job, NULL);
+        release(s, &job);
 }
 
 /* --- a few at a time --- */

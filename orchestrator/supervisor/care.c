@@ -45,7 +45,8 @@ static int send_config(struct supervisor *s, const struct child *child, struct e
     struct control message = {.type = CONTROL_CONFIG,
                               .settings = settings,
                               .instance = s->settings.instance,
-                              .cluster = s->cluster};
+                              .cluster = s->cluster,
+                              .cgroup = s->cgroup};
     return control_send(child->fd, &message, err);
 }
 
@@ -92,7 +93,7 @@ static void read_messages(struct child *child) {
         if (message.type == CONTROL_READY)
             on_ready(child);
         else if (message.type == CONTROL_PROBED)
-            probe_answered(child->supervisor, message.ok, message.detail);
+            probe_answered(child->supervisor, &message);
         control_done(&message);
     }
 }
@@ -105,11 +106,29 @@ static int on_message(sd_event_source *source, int fd, uint32_t revents, void *a
     return 0;
 }
 
-void care_cancel(struct child *runner, bool force, enum reason reason) {
-    struct control message = {.type = CONTROL_CANCEL, .force = force, .reason = reason};
+static void send_order(const struct child *runner, const struct control *message, const char *order) {
     struct err err = {0};
-    if (runner->fd >= 0 && control_send(runner->fd, &message, &err) < 0)
-        log_debug("cancel not sent, it will be repeated", LS("attempt", runner->name), LERR(&err));
+    if (runner->fd >= 0 && control_send(runner->fd, message, &err) < 0)
+        log_debug("order not sent, it will be repeated", LS("order", order), LS("attempt", runner->name),
+                  LERR(&err));
+}
+
+void care_cancel(const struct child *runner, bool force, enum reason reason) {
+    struct control message = {.type = CONTROL_CANCEL, .force = force, .reason = reason};
+    send_order(runner, &message, "cancel");
+}
+
+void care_extend(const struct child *runner, int64_t run_ms) {
+    struct control message = {.type = CONTROL_EXTEND, .run_ms = run_ms};
+    send_order(runner, &message, "extend");
+}
+
+void care_replace(struct child *runner, int64_t late_ms) {
+    if (runner->pid <= 0 || clock_boot_ms() - runner->born_ms < CLAIM_OVERDUE_MS)
+        return;
+    log_error("attempt is past its run deadline and its runner has not ended it, another runner takes over",
+              LS("attempt", runner->name), LI("late_ms", late_ms), LI("child_pid", runner->pid));
+    kill(runner->pid, SIGKILL);
 }
 
 /* --- birth --- */
@@ -199,8 +218,8 @@ int care_add_runner(struct supervisor *s, const char *name, const struct spec *s
     struct child *child = care_add(s, CHILD_RUNNER, name);
     if (!child)
         return -1;
-    child->memory_bytes = spec ? spec->limits.memory_bytes : 0;
-    child->cpus_milli = spec ? spec->limits.cpus_milli : 0;
+    child->memory_bytes = spec ? spec_memory_bytes(spec) : 0;
+    child->cpus_milli = spec ? spec_cpus_milli(spec) : 0;
     care_start(s, child);
     return 0;
 }

@@ -7,6 +7,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -17,7 +18,7 @@ static bool works(const struct supervisor *s) {
     return s->phase == PHASE_STARTING || s->phase == PHASE_RUNNING;
 }
 
-static bool send(struct supervisor *s, const struct claim *c, db_done *done, const char *what) {
+bool dispatch_send(struct supervisor *s, const struct claim *c, db_done *done, const char *what) {
     struct err err = {0};
     if (claim_send(s->pool, c, done, s, &err) == 0)
         return true;
@@ -25,7 +26,7 @@ static bool send(struct supervisor *s, const struct claim *c, db_done *done, con
     return false;
 }
 
-static void complain(const char *what, const struct err *err) {
+void dispatch_complain(const char *what, const struct err *err) {
     if (err->kind != ERR_CANCELED)
         log_warn("statement failed, repeated with the next poll", LS("statement", what), LERR(err));
 }
@@ -38,7 +39,7 @@ static void on_claimed(void *arg, const PGresult *result, const struct err *err)
     bool again = d->claim_again;
     d->claiming = d->claim_again = false;
     if (err) {
-        complain("claim", err);
+        dispatch_complain("claim", err);
         d->owned_wanted = true; /* it may have taken effect */
         return;
     }
@@ -71,10 +72,11 @@ void dispatch_kick(struct supervisor *s) {
         .default_memory = set->default_memory,
         .default_cpus_milli = set->default_cpus_milli,
         .default_log = set->default_log,
+        .default_grace_ms = set->default_grace,
     };
     struct claim c;
     claim_take(&c, &want);
-    d->claiming = send(s, &c, on_claimed, "claim");
+    d->claiming = dispatch_send(s, &c, on_claimed, "claim");
 }
 
 static int on_retry_timer(sd_event_source *source, uint64_t usec, void *arg) {
@@ -97,40 +99,6 @@ void dispatch_directory_failed(struct supervisor *s) {
         d->directory_retry_ms = 0;
 }
 
-/* --- cancels --- */
-
-static void on_cancels(void *arg, const PGresult *result, const struct err *err) {
-    struct supervisor *s = arg;
-    s->dispatch.canceling = false;
-    if (err) {
-        complain("cancels", err);
-        return;
-    }
-    for (int i = 0; i < PQntuples(result); i++) {
-        struct claim_cancel row = claim_cancel_row(result, i);
-        char name[ATTEMPT_NAME_MAX];
-        enum reason reason = REASON_REQUESTED;
-        struct child *runner =
-            children_find_runner(&s->children, attempt_dir_name(row.job, (int)row.number, name));
-        if (!reason_parse(row.reason, &reason) || reason_status(reason) != STATUS_CANCELED)
-            reason = REASON_REQUESTED;
-        if (runner)
-            care_cancel(runner, row.force, reason);
-    }
-    if (s->dispatch.cancel_again)
-        dispatch_ask_cancels(s);
-}
-
-void dispatch_ask_cancels(struct supervisor *s) {
-    struct dispatch *d = &s->dispatch;
-    struct claim c;
-    d->cancel_again = d->canceling;
-    if (d->canceling || !db_pool_is_up(s->pool) || children_sum(&s->children).runners == 0)
-        return;
-    claim_cancels(&c, s->settings.instance);
-    d->canceling = send(s, &c, on_cancels, "cancels");
-}
-
 /* After QUIT, for those that were not there yet or did not read. */
 static void repeat_shutdown(struct supervisor *s) {
     for (size_t i = 0; i < s->children.count; i++)
@@ -144,7 +112,7 @@ static void on_fetched(void *arg, const PGresult *result, const struct err *err)
     struct supervisor *s = arg;
     s->dispatch.fetching--;
     if (err) {
-        complain("fetch", err);
+        dispatch_complain("fetch", err);
         s->dispatch.owned_wanted = true;
     } else if (works(s)) {
         admit_rows(s, result);
@@ -160,7 +128,7 @@ static void fetch(struct supervisor *s, const struct claim_ours *row, const char
     }
     log_warn("attempt of ours without a directory, making it again", LS("attempt", name));
     claim_fetch(&c, s->settings.instance, row->job, row->attempt_id);
-    if (send(s, &c, on_fetched, "fetch"))
+    if (dispatch_send(s, &c, on_fetched, "fetch"))
         s->dispatch.fetching++;
 }
 
@@ -169,8 +137,10 @@ static void on_owned(void *arg, const PGresult *result, const struct err *err) {
     struct dispatch *d = &s->dispatch;
     d->owning = false;
     if (err) {
-        complain("owned", err);
+        dispatch_complain("owned", err);
         d->owned_wanted = true;
+    } else {
+        orders_fence(s, result);
     }
     for (int i = 0; !err && works(s) && i < PQntuples(result); i++) {
         struct claim_ours row = claim_owned_row(result, i);
@@ -202,7 +172,7 @@ static void look_at_ours(struct supervisor *s) {
     if (!d->listing)
         return;
     claim_owned(&c, s->settings.instance);
-    d->owning = send(s, &c, on_owned, "owned");
+    d->owning = dispatch_send(s, &c, on_owned, "owned");
     if (!d->owning) {
         adopt_list_free(d->listing);
         d->listing = NULL;
@@ -214,21 +184,43 @@ static void look_at_ours(struct supervisor *s) {
 
 /* --- the poll --- */
 
+static void sweep(struct supervisor *s);
+
+static int on_due(sd_event_source *source, uint64_t usec, void *arg) {
+    struct supervisor *s = arg;
+    (void)source;
+    (void)usec;
+    sweep(s);
+    dispatch_kick(s);
+    return 0;
+}
+
 static void on_swept(void *arg, const PGresult *result, const struct err *err) {
     struct supervisor *s = arg;
-    s->dispatch.sweeping = false;
-    if (err)
-        complain("sweep", err);
-    else if (db_get_int(result, 0, 0) > 0)
+    struct dispatch *d = &s->dispatch;
+    d->sweeping = false;
+    if (err) {
+        dispatch_complain("sweep", err);
+        return;
+    }
+    struct claim_swept swept = claim_swept(result);
+    if (swept.queued > 0)
         dispatch_kick(s);
+    /* What is due later than the next poll is told by that again. */
+    if (swept.next_ms >= 0 && swept.next_ms <= s->settings.poll_interval_ms)
+        timer_arm(s->loop, &d->due_timer, swept.next_ms, on_due, s);
+    if (d->sweep_again)
+        sweep(s);
 }
 
 static void sweep(struct supervisor *s) {
+    struct dispatch *d = &s->dispatch;
     struct claim c;
-    if (s->dispatch.sweeping || s->draining || s->phase != PHASE_RUNNING)
+    d->sweep_again = d->sweeping;
+    if (d->sweeping || s->draining || s->phase != PHASE_RUNNING || !db_pool_is_up(s->pool))
         return;
     claim_sweep(&c);
-    s->dispatch.sweeping = send(s, &c, on_swept, "sweep");
+    d->sweeping = dispatch_send(s, &c, on_swept, "sweep");
 }
 
 static int on_poll(sd_event_source *source, uint64_t usec, void *arg) {
@@ -241,20 +233,23 @@ static int on_poll(sd_event_source *source, uint64_t usec, void *arg) {
     if (s->phase == PHASE_LEAVING || !db_pool_is_up(s->pool))
         return 0;
     sweep(s);
-    dispatch_ask_cancels(s);
+    orders_ask(s);
+    judge_others(s);
     look_at_ours(s);
     dispatch_kick(s);
     return 0;
 }
 
-void dispatch_hint(struct supervisor *s, const char *channel) {
+void dispatch_hint(struct supervisor *s, const char *channel, const char *payload) {
     if (s->phase == PHASE_LEAVING)
         return;
     if (!channel) { /* before new claims: what is ours takes its slots first */
         s->dispatch.owned_wanted = true;
         look_at_ours(s);
     }
-    dispatch_ask_cancels(s);
+    if (payload && strcmp(payload, "later") == 0)
+        sweep(s);
+    orders_ask(s);
     dispatch_kick(s);
 }
 
@@ -269,6 +264,7 @@ void dispatch_end(struct supervisor *s) {
     struct dispatch *d = &s->dispatch;
     d->poll_timer = sd_event_source_disable_unref(d->poll_timer);
     d->retry_timer = sd_event_source_disable_unref(d->retry_timer);
+    d->due_timer = sd_event_source_disable_unref(d->due_timer);
     admit_end(s);
     adopt_list_free(d->listing);
     d->listing = NULL;

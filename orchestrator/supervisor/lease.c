@@ -1,4 +1,5 @@
 /* lease - the heartbeat that shows others that we live, on a timer of its own. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "orchestrator/supervisor/supervisor.h"
 #include "orchestrator/supervisor/supervisor_private.h"
@@ -32,17 +33,38 @@ static void register_again(struct supervisor *s) {
         log_warn("registering again failed, repeated with the next heartbeat", LERR(&err));
 }
 
+int64_t lease_connected_ms(const struct supervisor *s) {
+    int64_t now_ms = clock_boot_ms();
+    if (!s->beating_since_ms || now_ms - s->beat_ms > s->settings.lease_ms)
+        return 0;
+    return now_ms - s->beating_since_ms;
+}
+
+static void note_beat(struct supervisor *s) {
+    if (!lease_connected_ms(s))
+        s->beating_since_ms = clock_boot_ms();
+    s->beat_ms = clock_boot_ms();
+}
+
 static void on_heartbeat(void *arg, const PGresult *result, const struct err *err) {
     struct supervisor *s = arg;
     s->heartbeat_sent = false;
     if (err) {
+        s->beating_since_ms = 0;
         if (err->kind != ERR_CANCELED)
             log_warn("heartbeat failed", LERR(err));
         return;
     }
     if (PQntuples(result) == 0) {
+        s->beating_since_ms = 0;
         register_again(s);
         return;
+    }
+    note_beat(s);
+    int64_t back = claim_come_back(result);
+    if (back) {
+        log_warn("jobs of ours were taken for lost and go on", LI("jobs", back));
+        s->dispatch.owned_wanted = true;
     }
     bool draining = claim_draining(result);
     if (draining != s->draining)
@@ -60,8 +82,17 @@ static int on_heartbeat_timer(sd_event_source *source, uint64_t usec, void *arg)
     arm(s);
     if (s->heartbeat_sent || s->phase == PHASE_LEAVING)
         return 0;
-    claim_heartbeat(&c, s->settings.instance, s->state.id, s->settings.slots,
-                    children_sum(&s->children).runners);
+    struct children_sum sum = children_sum(&s->children);
+    struct claim_beat beat = {
+        .slots = s->settings.slots,
+        .used = sum.runners,
+        .memory_bytes = s->settings.memory_bytes,
+        .memory_used = sum.memory_bytes,
+        .cpus_milli = s->settings.cpus_milli,
+        .cpus_used = sum.cpus_milli,
+        .lost_after_ms = s->settings.lost_after_ms,
+    };
+    claim_heartbeat(&c, s->settings.instance, s->state.id, &beat);
     s->heartbeat_sent = claim_send(s->pool, &c, on_heartbeat, s, NULL) == 0;
     return 0;
 }

@@ -1,6 +1,7 @@
 /* probe - before the first claim: `berth-runner --probe` shows that the engine answers and sees the state
  * directory. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -27,16 +28,34 @@ void probe_begin(struct supervisor *s) {
     timer_arm(s->loop, &s->probe_timer, 0, on_probe_timer, s);
 }
 
-void probe_answered(struct supervisor *s, bool ok, const char *detail) {
+/* The runners that were taken up before the probe had answered were told of the group of the last start. */
+static void keep_cgroup(struct supervisor *s, const char *cgroup) {
+    struct err err = {0};
+    const char *before = s->cgroup ? s->cgroup : "";
+    if (strcmp(cgroup, before) == 0)
+        return;
+    free(s->cgroup);
+    s->cgroup = mem_strdup(cgroup);
+    if (state_dir_keep_cgroup(&s->state, cgroup, &err) < 0)
+        log_warn("the control group of the jobs was not noted down", LERR(&err));
+}
+
+void probe_answered(struct supervisor *s, const struct control *answer) {
     if (s->phase != PHASE_STARTING)
         return;
     free(s->probe_detail);
-    s->probe_detail = mem_strdup(detail);
-    if (!ok)
+    s->probe_detail = mem_strdup(answer->detail);
+    if (!answer->ok)
         return;
     s->phase = PHASE_RUNNING;
-    log_info("engine and state directory proved, claiming begins", LS("engine", detail),
-             LI("slots", s->settings.slots), LI("memory_bytes", s->settings.memory_bytes));
+    keep_cgroup(s, answer->cgroup);
+    if (*answer->warning)
+        log_warn("this host does not allow all that jobs are to be bounded by",
+                 LS("warning", answer->warning));
+    log_info("engine and state directory proved, claiming begins", LS("engine", answer->detail),
+             LS("cgroup", answer->cgroup), LI("slots", s->settings.slots),
+             LI("memory_bytes", s->settings.memory_bytes));
+    care_start(s, care_add(s, CHILD_REAPER, "")); /* is told of the group too */
 }
 
 void probe_ended(struct supervisor *s) {

@@ -77,6 +77,8 @@ int startup_resolve(struct supervisor *s, struct err *err) {
         log_warn("metrics_listen has no effect in this version yet", LS("value", set->metrics_listen));
     if (set->jwt_key || set->encryption_key)
         log_warn("jwt_key and encryption_key have no effect in this version yet");
+    if (state_dir_cgroup(&s->state, &s->cgroup, err) < 0)
+        return -1;
     return resolve_token(s, err) < 0 || resolve_user(s, err) < 0 ? -1 : 0;
 }
 

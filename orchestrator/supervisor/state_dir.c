@@ -140,6 +140,18 @@ int state_dir_instance(const struct state_dir *dir, char **ret_name, struct err 
     return 0;
 }
 
+int state_dir_cgroup(const struct state_dir *dir, char **ret_cgroup, struct err *err) {
+    char line[LINE_MAX_BYTES] = "";
+    if (read_line(dir->fd, "cgroup", line, err) < 0)
+        return err_wrap(err, "control group of the jobs");
+    *ret_cgroup = mem_strdup(line);
+    return 0;
+}
+
+int state_dir_keep_cgroup(const struct state_dir *dir, const char *cgroup, struct err *err) {
+    return write_line(dir->fd, "cgroup", cgroup, 0644, err);
+}
+
 int state_dir_admin_token(const struct state_dir *dir, char **ret_token, bool *ret_new, struct err *err) {
     char line[LINE_MAX_BYTES];
     int found = read_line(dir->fd, "admin_token", line, err);

@@ -4,6 +4,7 @@
  *   lock         held by the one berthd that uses the directory
  *   id           uuid of the directory, made once: tells two orchestrators of one name apart
  *   instance     the name at the first start
+ *   cgroup       the group over all jobs, as the engine's last probe said
  *   admin_token  0600
  *   attempts/    0700, proto/attempt.h
  *   bin/         0755: berth-init-<first 12 hex digits of its SHA-256>; the engine mounts it from there
@@ -37,6 +38,9 @@ void state_dir_close(struct state_dir *dir);
 int state_dir_instance(const struct state_dir *dir, char **ret_name, struct err *err);
 /* *ret_new: it was made by this call and should be shown to the operator, once. */
 int state_dir_admin_token(const struct state_dir *dir, char **ret_token, bool *ret_new, struct err *err);
+/* "" when none was noted. Owned by the caller. */
+int state_dir_cgroup(const struct state_dir *dir, char **ret_cgroup, struct err *err);
+int state_dir_keep_cgroup(const struct state_dir *dir, const char *cgroup, struct err *err);
 /* Copies berth-init into bin/ unless it is there. *ret_path: of the copy, absolute; owned by the caller. */
 int state_dir_copy_init(const struct state_dir *dir, const char *dir_path, const char *init_path,
                         char **ret_path, struct err *err);

@@ -11,8 +11,7 @@
 #include "orchestrator/supervisor/supervisor_private.h"
 
 static void on_notify(void *arg, const char *channel, const char *payload) {
-    (void)payload;
-    dispatch_hint(arg, channel);
+    dispatch_hint(arg, channel, payload);
 }
 
 static void on_database_state(void *arg, bool up, const char *error) {
@@ -22,7 +21,7 @@ static void on_database_state(void *arg, bool up, const char *error) {
     else if (s->phase != PHASE_LEAVING)
         log_warn("database is away, running jobs go on", LS("error", error));
     if (up)
-        dispatch_hint(s, NULL);
+        dispatch_hint(s, NULL, NULL);
 }
 
 static int open_pool(struct supervisor *s, struct err *err) {
@@ -64,7 +63,7 @@ static int prepare(struct supervisor *s, struct err *err) {
 }
 
 static int begin(struct supervisor *s, struct err *err) {
-    static const enum role roles[] = {CHILD_SCRIBE, CHILD_GATEWAY, CHILD_REAPER};
+    static const enum role roles[] = {CHILD_SCRIBE, CHILD_GATEWAY}; /* the reaper: probe.c */
     if (block_signals(err) < 0)
         return -1;
     int made = sd_event_default(&s->loop);
@@ -98,6 +97,7 @@ static void finish(struct supervisor *s) {
     config_free(&settings_table, &s->settings);
     free(s->runner_path);
     free(s->probe_detail);
+    free(s->cgroup);
 }
 
 int supervisor_run(struct settings *settings, char *const *argv) {

@@ -10,6 +10,7 @@
 #include "orchestrator/settings.h"
 #include "orchestrator/supervisor/children.h"
 #include "orchestrator/supervisor/state_dir.h"
+#include "proto/control.h"
 #include "proto/status.h"
 
 enum {
@@ -33,9 +34,9 @@ enum phase {
 };
 
 struct dispatch {
-    sd_event_source *poll_timer, *retry_timer;
-    bool sweeping, claiming, canceling, owning; /* a statement of this kind is on its way */
-    bool claim_again, cancel_again, owned_wanted;
+    sd_event_source *poll_timer, *retry_timer, *due_timer;
+    bool sweeping, claiming, ordering, owning, judging; /* a statement of this kind is on its way */
+    bool sweep_again, claim_again, order_again, owned_wanted;
     unsigned fetching, changing; /* statements on their way */
     int64_t owned_at_ms;         /* when we last looked at what is ours */
     int64_t directory_retry_ms;  /* claims pause for so long: a directory could not be made; 0: they do not */
@@ -64,7 +65,9 @@ struct supervisor {
     sd_event_source *signals[SIGNALS_COUNT], *heartbeat_timer, *phase_timer, *attempts_watch, *probe_timer;
     int64_t engine_wait_until_ms;
     bool leave_recorded, heartbeat_sent;
+    int64_t beating_since_ms, beat_ms; /* heartbeats without a gap, the last one; 0: none yet */
     char *probe_detail;
+    char *cgroup; /* over all jobs of ours, as the probe says; NULL: there is none */
 };
 
 /* startup.c */
@@ -81,20 +84,33 @@ struct child *care_add(struct supervisor *s, enum role role, const char *name);
 int care_add_runner(struct supervisor *s, const char *name, const struct spec *spec); /* spec NULL: unknown */
 void care_let_go(struct child *child); /* closes its socket: it ends by itself */
 void care_kill_all(struct supervisor *s);
-void care_cancel(struct child *runner, bool force, enum reason reason);
+void care_cancel(const struct child *runner, bool force, enum reason reason);
+void care_extend(const struct child *runner, int64_t run_ms);
+/* Kills a runner that hangs, so that it is started again; not one that has just been started. */
+void care_replace(struct child *runner, int64_t late_ms);
 
 /* probe.c */
 void probe_begin(struct supervisor *s);
-void probe_answered(struct supervisor *s, bool ok, const char *detail);
+void probe_answered(struct supervisor *s, const struct control *answer);
 void probe_ended(struct supervisor *s);
 
 /* dispatch.c */
 int dispatch_begin(struct supervisor *s, struct err *err);
-void dispatch_kick(struct supervisor *s);                      /* there may be work or room: claim now */
-void dispatch_hint(struct supervisor *s, const char *channel); /* from the database; NULL: connected again */
-void dispatch_ask_cancels(struct supervisor *s);
+void dispatch_kick(struct supervisor *s); /* there may be work or room: claim now */
+void dispatch_hint(struct supervisor *s, const char *channel,
+                   const char *payload);              /* from the database; NULL: connected again */
 void dispatch_directory_failed(struct supervisor *s); /* claims pause */
 void dispatch_end(struct supervisor *s);
+bool dispatch_send(struct supervisor *s, const struct claim *c, db_done *done, const char *what);
+void dispatch_complain(const char *what, const struct err *err);
+
+/* orders.c */
+void orders_ask(struct supervisor *s);
+void orders_fence(struct supervisor *s,
+                  const PGresult *owned); /* runners of attempts that are not ours any more */
+
+/* judge.c */
+void judge_others(struct supervisor *s);
 
 /* admit.c */
 void admit_rows(struct supervisor *s, const PGresult *rows); /* a few now, the others in later turns */
@@ -108,6 +124,7 @@ void adopt_list_free(char **list);
 bool adopt_listed(char *const *list, const char *name);
 
 /* lease.c */
+int64_t lease_connected_ms(const struct supervisor *s); /* for how long heartbeats have gone without a gap */
 int lease_begin(struct supervisor *s, struct err *err);
 void lease_leave(struct supervisor *s); /* records the clean exit; sets leave_recorded */
 

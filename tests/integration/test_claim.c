@@ -2,102 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "orchestrator/db/claim.h"
-#include "orchestrator/db/migrate.h"
-#include "tests/support/pg.h"
-
-enum { MIB = 1024 * 1024 };
-
-static struct ctx ctx;
-static struct err err;
-static struct db *db, *other;
-static char url[PG_URL_MAX];
-
-static struct db *connect_to(const char *to) {
-    struct db *made = db_new(to, "berth:test:claim");
-    cr_assert_eq(db_connect(made, &ctx, &err), 1, "%s", err.text);
-    return made;
-}
-
-/* Each test in a database of its own, with the orchestrator "one". */
-static void begin(const char *name) {
-    struct claim c;
-    ctx = ctx_root(NULL);
-    ctx_deadline_in(&ctx, 60000);
-    db = connect_to(pg_database(name, url));
-    other = connect_to(url);
-    cr_assert_geq(migrate_run(db, &ctx, &err), 0, "%s", err.text);
-    claim_register(&c, "one", "0193b0a5-0000-7000-8000-000000000001", 4, 15000);
-    AUTO_RESULT PGresult *r = NULL;
-    int64_t age;
-    cr_assert_eq(claim_exec(db, &ctx, &c, &r, &err), 0, "%s", err.text);
-    cr_assert(claim_registered(r, &age));
-}
-
-static void end(void) {
-    db_free(db);
-    db_free(other);
-}
-
-static void run(const char *sql) {
-    cr_assert_eq(db_run(db, &ctx, sql, &err), 0, "%s: %s", sql, err.text);
-}
-
-static PGresult *ask(struct db *on, const struct claim *c) {
-    PGresult *r = NULL;
-    cr_assert_eq(claim_exec(on, &ctx, c, &r, &err), 0, "%s", err.text);
-    return r;
-}
-
-static void tell(const struct claim *c) {
-    PQclear(ask(db, c));
-}
-
-static struct claim_want want(int64_t limit) {
-    return (struct claim_want){.name = "one",
-                               .limit = limit,
-                               .memory_free = 1000 * MIB,
-                               .memory_total = 1000 * MIB,
-                               .default_memory = 100 * MIB,
-                               .default_log = 65536};
-}
-
-static PGresult *take(struct db *on, struct claim_want w) {
-    struct claim c;
-    claim_take(&c, &w);
-    return ask(on, &c);
-}
-
-static char *text_of(const char *sql) {
-    static char out[512];
-    AUTO_RESULT PGresult *r = NULL;
-    cr_assert_eq(db_exec(db, &ctx, sql, NULL, 0, &r, &err), 0, "%s", err.text);
-    snprintf(out, sizeof out, "%s", PQntuples(r) ? db_get_text(r, 0, 0) : "(none)");
-    return out;
-}
-
-/* The names of the rows in their order, "a b c". */
-static char *names(const PGresult *r) {
-    static char out[512];
-    out[0] = '\0';
-    for (int i = 0; i < PQntuples(r); i++) {
-        char sql[128];
-        struct claim_job job = claim_row(r, i);
-        snprintf(sql, sizeof sql, "select name from berth.jobs where id = '%s'", job.job);
-        size_t len = strlen(out);
-        snprintf(out + len, sizeof out - len, "%s%s", i ? " " : "", text_of(sql));
-    }
-    return out;
-}
-
-static void add(const char *name, int priority, int memory_mib, int cpus_milli) {
-    char sql[512];
-    snprintf(sql, sizeof sql,
-             "insert into berth.jobs (id, name, priority, memory_bytes, cpus_milli, spec)"
-             " values (berth.uuid7(), '%s', %d, %d::bigint * 1048576, %d, '{\"image\": \"x\"}')",
-             name, priority, memory_mib, cpus_milli);
-    run(sql);
-}
+#include "tests/integration/claim_rig.h"
 
 Test(claim, never_takes_more_than_asked) {
     begin("more");
@@ -225,7 +130,7 @@ Test(claim, a_poison_row_is_refused_and_the_next_one_goes_on) {
     cr_expect_str_eq(poison.spec, "no json {");
     cr_expect_null(huge.spec);
     cr_expect_eq(huge.spec_bytes, 2000000);
-    claim_refuse(&c, &poison, "spec_refused", "is not JSON");
+    claim_refuse(&c, &poison, REASON_SPEC_REFUSED, "is not JSON");
     tell(&c);
     tell(&c); /* repeatable */
     cr_expect_str_eq(
@@ -237,7 +142,7 @@ Test(claim, a_poison_row_is_refused_and_the_next_one_goes_on) {
     cr_expect_str_eq(text_of("select finished_at is not null from berth.jobs where name = 'poison'"), "t");
     /* A wrong token has no say. */
     good.token++;
-    claim_refuse(&c, &good, "internal", "stranger");
+    claim_refuse(&c, &good, REASON_INTERNAL, "stranger");
     tell(&c);
     cr_expect_str_eq(text_of("select status from berth.jobs where name = 'good'"), "preparing");
     end();
@@ -254,7 +159,9 @@ Test(claim, a_released_job_is_as_it_was_and_knows_what_it_needs) {
                                 .priority = 3,
                                 .log_bytes = 4096};
     struct claim c;
-    claim_release(&c, &job, &facts);
+    claim_describe(&c, &job, &facts);
+    tell(&c);
+    claim_release(&c, &job);
     tell(&c);
     cr_expect_str_eq(
         text_of("select concat_ws('/', status, attempt, name, memory_bytes, priority, labels->>'a',"
@@ -271,12 +178,12 @@ Test(claim, a_released_job_is_as_it_was_and_knows_what_it_needs) {
     cr_expect(!second.bare);
     cr_expect_gt(second.token, job.token);
     /* The first claim's token is of the past. */
-    claim_release(&c, &job, NULL);
+    claim_release(&c, &job);
     tell(&c);
     cr_expect_str_eq(text_of("select status from berth.jobs"), "preparing");
     /* Canceled meanwhile: it ends instead. */
     run("update berth.jobs set cancel = 1");
-    claim_release(&c, &second, NULL);
+    claim_release(&c, &second);
     tell(&c);
     cr_expect_str_eq(text_of("select status || '/' || reason from berth.jobs"), "canceled/requested");
     end();
@@ -326,11 +233,11 @@ Test(claim, a_bare_row_waits_no_longer_than_its_spec_says) {
     cr_expect_str_eq(text_of("select extract(epoch from queue_deadline_at - created_at)::integer"
                              " from berth.jobs where memory_bytes is not null"),
                      "3600");
-    claim_release(&c, &in_time, &facts);
+    claim_release(&c, &in_time);
     tell(&c);
     facts.queue_ms = 5000;
     cr_expect(described_not_now(&late, &facts));
-    claim_release(&c, &late, &facts);
+    claim_release(&c, &late);
     tell(&c);
     cr_expect_str_eq(text_of("select string_agg(concat_ws('/', status, reason, attempt,"
                              " finished_at is not null), ' ' order by status) from berth.jobs"),
@@ -348,7 +255,8 @@ Test(claim, a_bare_row_whose_time_has_not_come_is_scheduled) {
     struct claim c;
     facts.run_at_us = job.claimed_us + INT64_C(3600000000);
     facts.queue_ms = 5000;
-    claim_release(&c, &job, &facts); /* as after must_wait() */
+    cr_expect(described_not_now(&job, &facts));
+    claim_release(&c, &job);
     tell(&c);
     cr_expect_str_eq(text_of("select concat_ws('/', status, queue_deadline_at - run_at, finished_at is null)"
                              " from berth.jobs"),
@@ -375,15 +283,15 @@ Test(claim, what_is_ours_and_what_is_to_be_canceled) {
     struct claim_job a = claim_row(r, 0), b = claim_row(r, 1);
     struct claim c;
     run("update berth.jobs set cancel = 2, cancel_reason = 'superseded' where name = 'b'");
-    claim_cancels(&c, "one");
-    AUTO_RESULT PGresult *cancels = ask(db, &c);
-    cr_assert_eq(PQntuples(cancels), 1);
-    struct claim_cancel cancel = claim_cancel_row(cancels, 0);
-    cr_expect_str_eq(cancel.job, b.job);
-    cr_expect_eq(cancel.number, 1);
-    cr_expect(cancel.force);
-    cr_expect_str_eq(cancel.reason, "superseded");
-    claim_refuse(&c, &b, "internal", "x");
+    claim_orders(&c, "one");
+    AUTO_RESULT PGresult *orders = ask(db, &c);
+    cr_assert_eq(PQntuples(orders), 1);
+    struct claim_order order = claim_order_row(orders, 0);
+    cr_expect_str_eq(order.job, b.job);
+    cr_expect_eq(order.number, 1);
+    cr_expect(order.cancel && order.force);
+    cr_expect_str_eq(order.reason, "superseded");
+    claim_refuse(&c, &b, REASON_INTERNAL, "x");
     tell(&c);
     claim_owned(&c, "one");
     AUTO_RESULT PGresult *owned = ask(db, &c);
@@ -419,17 +327,25 @@ Test(claim, a_live_name_belongs_to_one_state_directory) {
     tell(&c);
     run("update berth.orchestrators set heartbeat_at = now() - interval '1 min'");
     cr_expect(!registers(another), "its jobs still run");
-    claim_heartbeat(&c, "one", mine, 8, 3);
+    static const struct claim_beat said = {.slots = 8,
+                                           .used = 3,
+                                           .memory_bytes = 1000,
+                                           .memory_used = 500,
+                                           .cpus_used = 1500,
+                                           .lost_after_ms = 60000};
+    claim_heartbeat(&c, "one", mine, &said);
     AUTO_RESULT PGresult *beat = ask(db, &c);
     cr_expect_eq(PQntuples(beat), 1);
     cr_expect(!claim_draining(beat));
     cr_expect_str_eq(
-        text_of("select concat_ws('/', slots, used, detached_until is null) from berth.orchestrators"),
-        "8/3/t");
+        text_of("select concat_ws('/', slots, used, detached_until is null, memory_bytes, memory_used,"
+                " coalesce(cpus_milli::text, 'not summed'), cpus_used, lost_after) from berth.orchestrators "
+                "where name = 'one'"),
+        "8/3/t/1000/500/not summed/1500/00:01:00");
     claim_leave(&c, "one", mine, 0);
     tell(&c);
     cr_expect(registers(another), "left without jobs, the name is free");
-    claim_heartbeat(&c, "one", mine, 8, 3);
+    claim_heartbeat(&c, "one", mine, &said);
     AUTO_RESULT PGresult *lost = ask(db, &c);
     cr_expect_eq(PQntuples(lost), 0);
     end();

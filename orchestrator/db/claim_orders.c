@@ -1,0 +1,62 @@
+/* What time and people do to jobs. */
+#include "orchestrator/db/claim_private.h"
+#include "orchestrator/db/ship.h"
+
+void claim_sweep(struct claim *c) {
+    claim_begin(
+        c, "with due as ("
+           "  select id from berth.jobs where status = 'scheduled' and run_at <= now()"
+           "  limit $1::bigint for update skip locked),"
+           " late as ("
+           "  select id from berth.jobs where status in ('queued', 'retrying') and queue_deadline_at <= now()"
+           "  limit $1::bigint for update skip locked),"
+           " queued as ("
+           "  update berth.jobs j set status = 'queued', reason = null, message = null"
+           "  from due where j.id = due.id returning 1),"
+           " ended as ("
+           "  update berth.jobs j set status = 'timed_out', reason = 'queue_deadline',"
+           "    message = '" CLAIM_LATE_MESSAGE "', finished_at = now()"
+           "  from late where j.id = late.id returning j.id)"
+           " select (select count(*) from queued), (select count(*) from ended),"
+           "  (select ceil(extract(epoch from least("
+           "     (select min(retry_at) from berth.jobs where status = 'retrying' and retry_at > now()),"
+           "     (select min(run_at) from berth.jobs where status = 'scheduled' and run_at > now()))"
+           "     - now()) * 1000)::bigint),"
+           "  (select pg_notify('" SHIP_CHANNEL "', case when count(*) > 200 then '*'"
+           "     else string_agg(id::text, ' ') end)::text from ended having count(*) > 0)");
+    claim_add_int(c, CLAIM_SWEEP_MAX);
+}
+
+struct claim_swept claim_swept(const PGresult *r) {
+    return (struct claim_swept){
+        .queued = db_get_int(r, 0, 0),
+        .ended = db_get_int(r, 0, 1),
+        .next_ms = db_get_int_or(r, 0, 2, -1),
+    };
+}
+
+void claim_orders(struct claim *c, const char *name) {
+    claim_begin(c, "select j.id, j.attempt, j.cancel, coalesce(j.cancel_reason, ''), a.run_extra_ms,"
+                   "   coalesce((extract(epoch from now() - a.deadline_at) * 1000)::bigint - a.grace_ms, 0)"
+                   " from berth.jobs j join berth.attempts a on a.job_id = j.id and a.number = j.attempt"
+                   " where j.orchestrator = $1 and j.status in " CLAIM_ACTIVE_ " and a.finished_at is null"
+                   "   and (j.cancel > 0 or a.run_extra_ms > 0 or (a.exited_at is null"
+                   "     and a.deadline_at + (a.grace_ms + $3::bigint) * interval '1 millisecond' < now()))"
+                   " limit $2::bigint");
+    claim_add_text(c, name);
+    claim_add_int(c, CLAIM_OWNED_MAX);
+    claim_add_int(c, CLAIM_OVERDUE_MS);
+}
+
+struct claim_order claim_order_row(const PGresult *r, int row) {
+    int64_t late_ms = db_get_int(r, row, 5);
+    return (struct claim_order){
+        .job = db_get_text(r, row, 0),
+        .number = db_get_int(r, row, 1),
+        .cancel = db_get_int(r, row, 2) > 0,
+        .force = db_get_int(r, row, 2) > 1,
+        .reason = db_get_text(r, row, 3),
+        .run_extra_ms = db_get_int(r, row, 4),
+        .overdue_ms = late_ms >= CLAIM_OVERDUE_MS ? late_ms : 0,
+    };
+}

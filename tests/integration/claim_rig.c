@@ -1,0 +1,169 @@
+#include "tests/integration/claim_rig.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "orchestrator/db/migrate.h"
+#include "tests/support/pg.h"
+
+struct ctx ctx;
+struct err err;
+struct db *db, *other;
+static char url[PG_URL_MAX];
+static sd_event *loop;
+static struct db_pool *pool;
+
+static struct db *connect_to(const char *to) {
+    struct db *made = db_new(to, "berth:test:claim");
+    cr_assert_eq(db_connect(made, &ctx, &err), 1, "%s", err.text);
+    return made;
+}
+
+/* Each test in a database of its own, with the orchestrator "one". */
+void begin(const char *name) {
+    struct claim c;
+    ctx = ctx_root(NULL);
+    ctx_deadline_in(&ctx, 60000);
+    db = connect_to(pg_database(name, url));
+    other = connect_to(url);
+    cr_assert_geq(migrate_run(db, &ctx, &err), 0, "%s", err.text);
+    int64_t age;
+    claim_register(&c, "one", STATE_ONE, 4, 15000);
+    AUTO_RESULT PGresult *r = ask(db, &c);
+    cr_assert(claim_registered(r, &age));
+    claim_register(&c, "two", STATE_TWO, 4, 15000);
+    AUTO_RESULT PGresult *too = ask(db, &c);
+    cr_assert(claim_registered(too, &age));
+}
+
+void end(void) {
+    if (pool)
+        db_pool_free(pool);
+    sd_event_unref(loop);
+    db_free(db);
+    db_free(other);
+}
+
+void run(const char *sql) {
+    cr_assert_eq(db_run(db, &ctx, sql, &err), 0, "%s: %s", sql, err.text);
+}
+
+PGresult *ask(struct db *on, const struct claim *c) {
+    PGresult *r = NULL;
+    cr_assert_eq(claim_exec(on, &ctx, c, &r, &err), 0, "%s", err.text);
+    return r;
+}
+
+void tell(const struct claim *c) {
+    PQclear(ask(db, c));
+}
+
+struct claim_want want(int64_t limit) {
+    return (struct claim_want){.name = "one",
+                               .limit = limit,
+                               .memory_free = 1000 * MIB,
+                               .memory_total = 1000 * MIB,
+                               .default_memory = 100 * MIB,
+                               .default_log = 65536};
+}
+
+PGresult *take(struct db *on, struct claim_want w) {
+    struct claim c;
+    claim_take(&c, &w);
+    return ask(on, &c);
+}
+
+char *text_of(const char *sql) {
+    static char out[512];
+    AUTO_RESULT PGresult *r = NULL;
+    cr_assert_eq(db_exec(db, &ctx, sql, NULL, 0, &r, &err), 0, "%s", err.text);
+    snprintf(out, sizeof out, "%s", PQntuples(r) ? db_get_text(r, 0, 0) : "(none)");
+    return out;
+}
+
+/* The names of the rows in their order, "a b c". */
+char *names(const PGresult *r) {
+    static char out[512];
+    out[0] = '\0';
+    for (int i = 0; i < PQntuples(r); i++) {
+        char sql[128];
+        struct claim_job job = claim_row(r, i);
+        snprintf(sql, sizeof sql, "select name from berth.jobs where id = '%s'", job.job);
+        size_t len = strlen(out);
+        snprintf(out + len, sizeof out - len, "%s%s", i ? " " : "", text_of(sql));
+    }
+    return out;
+}
+
+void add(const char *name, int priority, int memory_mib, int cpus_milli) {
+    char sql[512];
+    snprintf(sql, sizeof sql,
+             "insert into berth.jobs (id, name, priority, memory_bytes, cpus_milli, spec)"
+             " values (berth.uuid7(), '%s', %d, %d::bigint * 1048576, %d, '{\"image\": \"x\"}')",
+             name, priority, memory_mib, cpus_milli);
+    run(sql);
+}
+
+void add_keyed(const char *name, const char *key, int max, const char *on_conflict) {
+    cr_assert_eq(
+        DB_EXEC(db, &ctx,
+                "insert into berth.jobs (id, name, memory_bytes, spec, concurrency_key, concurrency_max,"
+                " on_conflict) values (berth.uuid7(), $1, 1048576, '{\"image\": \"x\"}', $2, $3, $4)",
+                NULL, &err, DB_TEXT(name), DB_TEXT(key), DB_INT(max), DB_TEXT(on_conflict)),
+        0, "%s: %s", name, err.text);
+}
+
+void expect_text(const char *sql, const char *expected) {
+    char *got = text_of(sql);
+    cr_expect_str_eq(got, expected, "%s: %s, not %s", sql, got, expected);
+}
+
+/* --- at once --- */
+
+struct waiting {
+    size_t open;
+    struct at_once *all;
+};
+struct one_of {
+    struct waiting *waiting;
+    size_t at;
+};
+
+static void on_answer(void *arg, const PGresult *result, const struct err *why) {
+    struct one_of *one = arg;
+    if (why)
+        one->waiting->all->errs[one->at] = *why;
+    else
+        one->waiting->all->results[one->at] = PQcopyResult(result, PG_COPYRES_ATTRS | PG_COPYRES_TUPLES);
+    one->waiting->open--;
+}
+
+static void open_pool(void) {
+    struct db_pool_settings settings = {.url = url,
+                                        .application = "berth:test:at_once",
+                                        .connections = AT_ONCE_MAX,
+                                        .queue_timeout_ms = 30000};
+    cr_assert_geq(sd_event_new(&loop), 0);
+    cr_assert_eq(db_pool_new(loop, &settings, &pool, &err), 0, "%s", err.text);
+}
+
+void ask_at_once(const struct claim *claims, size_t count, struct at_once *ret) {
+    struct waiting waiting = {.open = count, .all = ret};
+    struct one_of one[AT_ONCE_MAX];
+    *ret = (struct at_once){0};
+    if (!pool)
+        open_pool();
+    for (size_t i = 0; i < count; i++) {
+        one[i] = (struct one_of){&waiting, i};
+        cr_assert_eq(claim_send(pool, &claims[i], on_answer, &one[i], &err), 0, "%s", err.text);
+    }
+    while (waiting.open)
+        cr_assert_geq(sd_event_run(loop, UINT64_MAX), 0);
+}
+
+void at_once_done(struct at_once *all) {
+    for (size_t i = 0; i < AT_ONCE_MAX; i++)
+        PQclear(all->results[i]);
+    *all = (struct at_once){0};
+}
