@@ -153,8 +153,10 @@ int spec_parse_text(const char *text, size_t len, const struct spec_policy *poli
     /* NUL is let through here and told by the field that has it. */
     AUTO_JSON json_t *doc =
         json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
-    if (!doc) {
-        spec_fault(faults, &top, "is not JSON: %s (line %d, column %d)", error.text, error.line,
+    if (!doc) { /* JSON has numbers of any size; ours has not */
+        bool number = json_error_code(&error) == json_error_numeric_overflow;
+        spec_fault(faults, &top, "%s: %s (line %d, column %d)",
+                   number ? "has a number that is too large" : "is not JSON", error.text, error.line,
                    error.column);
         return -1;
     }
