@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "runner/net/net.h"
 
 enum {
     KEY_BYTES = 32, /* of jwt_key and encryption_key, behind their base64 */
@@ -68,13 +69,13 @@ struct spec_policy settings_policy(const struct settings *s) {
         .default_start_ms = s->default_start,
         .max_start_ms = s->max_start,
         .default_run_ms = s->default_run,
+        .max_run_ms = s->max_run,
         .default_idle_ms = s->default_idle,
         .max_idle_ms = s->max_idle,
-        .bind_roots = s->bind_roots,
-        .max_run_ms = s->max_run,
         .default_grace_ms = s->default_grace,
         .max_grace_ms = s->max_grace,
         .allowed_caps = s->allowed_caps,
+        .bind_roots = s->bind_roots,
     };
 }
 
@@ -141,6 +142,52 @@ static unsigned check_names(const struct settings *s, struct buf *report) {
     return faults;
 }
 
+/* Without a "." or ".." on its way, and no slash twice or at its end. */
+static bool is_clean(const char *path) {
+    for (const char *p = path; *p == '/'; p += 1 + strcspn(p + 1, "/")) {
+        size_t len = strcspn(p + 1, "/");
+        if ((len == 0 && p[1]) || (len == 0 && p != path) || (len == 1 && p[1] == '.') ||
+            (len == 2 && p[1] == '.' && p[2] == '.'))
+            return false;
+    }
+    return path[0] == '/';
+}
+
+static unsigned check_bind_roots(const struct settings *s, struct buf *report) {
+    unsigned faults = 0;
+    for (const char *p = s->bind_roots; p; p = strchr(p, ':') ? strchr(p, ':') + 1 : NULL) {
+        AUTO_FREE char *root = mem_strndup(p, strcspn(p, ":"));
+        if (is_clean(root))
+            continue;
+        buf_addf(
+            report,
+            "bind_roots = %s: \"%s\" must be an absolute path without \".\", \"..\", double slashes and a "
+            "slash at its end; separate directories by colons\n",
+            s->bind_roots, root);
+        faults++;
+    }
+    return faults;
+}
+
+/* What jobs may reach, and what they may see of the host. */
+static unsigned check_host(const struct settings *s, struct buf *report) {
+    struct err err = {0};
+    unsigned faults = check_bind_roots(s, report);
+    if (s->docker_config && s->docker_config[0] != '/') {
+        buf_addf(report, "docker_config = %s: must be an absolute path\n", s->docker_config);
+        faults++;
+    }
+    if (net_pool_check(s->network_pool ? s->network_pool : "", &err) < 0) {
+        buf_addf(report, "network_pool = %s: %s\n", s->network_pool ? s->network_pool : "", err.text);
+        faults++;
+    }
+    if (s->egress_allow && net_filter_check(s->egress_allow, &err) < 0) {
+        buf_addf(report, "egress_allow = %s: %s\n", s->egress_allow, err.text);
+        faults++;
+    }
+    return faults;
+}
+
 static unsigned check_key(const char *name, const char *value, struct buf *report) {
     unsigned char key[KEY_BYTES + 1];
     size_t len = 0;
@@ -188,6 +235,7 @@ static unsigned check_ceilings(const struct settings *s, struct buf *report) {
         {"pull", s->default_pull, s->max_pull},
         {"start", s->default_start, s->max_start},
         {"run", s->default_run, s->max_run},
+        {"idle", s->default_idle, s->max_idle},
         {"grace", s->default_grace, s->max_grace},
     };
     unsigned faults = 0;
@@ -203,7 +251,7 @@ static unsigned check_ceilings(const struct settings *s, struct buf *report) {
 
 unsigned settings_check(const struct settings *s, struct buf *report) {
     return check_addresses(s, report) + check_times(s, report) + check_names(s, report) +
-           check_secrets(s, report) + check_ceilings(s, report);
+           check_host(s, report) + check_secrets(s, report) + check_ceilings(s, report);
 }
 
 int settings_load(struct settings *s, char *const *argv, struct config_origins *ret_origins,

@@ -38,10 +38,11 @@ struct settings {
         max_queue, default_pull, max_pull, default_start, max_start, default_run, max_run, default_grace,
         max_grace, default_idle, max_idle;
     char *allowed_caps;
-    char *bind_roots;      /* directories separated by colons */
-    char *docker_config;   /* path of a docker config.json with credentials of registries */
-    char *network_pool;    /* CIDR; private networks are /28 of it */
-    char *egress_allow;    /* "169.254.169.254/32:80,10.0.0.1/32": what jobs may reach of what is closed to them */
+    char *bind_roots;    /* directories separated by colons */
+    char *docker_config; /* path of a docker config.json with credentials of registries */
+    char *network_pool;  /* CIDR; private networks are /28 of it */
+    char *
+        egress_allow; /* "169.254.169.254/32:80,10.0.0.1/32": what jobs may reach of what is closed to them */
     bool egress_filter;
     int64_t jobs_cpus_milli; /* 0: none */
     bool cgroups;
@@ -56,7 +57,7 @@ unsigned settings_check(const struct settings *s, struct buf *report);
 int settings_load(struct settings *s, char *const *argv, struct config_origins *ret_origins,
                   struct buf *report, struct err *err);
 
-/* The part of the settings that the spec parser wants; borrows allowed_caps. */
+/* The part of the settings that the spec parser wants; borrows allowed_caps and bind_roots. */
 struct spec_policy settings_policy(const struct settings *s);
 
 #endif

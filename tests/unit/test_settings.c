@@ -137,6 +137,42 @@ Test(settings, a_default_above_its_ceiling_is_refused) {
               buf_str(&report));
 }
 
+Test(settings, a_default_idle_deadline_has_its_ceiling_too) {
+    cr_expect_eq(LOAD("--default-idle=5m", "--max-idle=4m"), -1);
+    cr_expect(strstr(buf_str(&report), "default_idle"), "%s", buf_str(&report));
+    config_free(&settings_table, &s);
+    s = (struct settings){0};
+    cr_expect_eq(LOAD("--default-idle=5m"), 0, "%s", buf_str(&report));
+}
+
+Test(settings, what_jobs_may_see_and_reach) {
+    cr_assert_eq(LOAD("--bind-roots=/srv/ci:/data", "--docker-config=/etc/berth/config.json",
+                      "--network-pool=10.0.0.0/8", "--egress-allow=169.254.169.254/32:80,10.0.0.1"),
+                 0, "%s", buf_str(&report));
+    struct spec_policy policy = settings_policy(&s);
+    cr_expect_str_eq(policy.bind_roots, "/srv/ci:/data");
+    config_free(&settings_table, &s);
+    s = (struct settings){0};
+    cr_expect_eq(LOAD("--bind-roots=/"), 0, "all of the host, if the operator says so: %s", buf_str(&report));
+}
+
+Test(settings, what_jobs_may_see_and_reach_is_checked) {
+    static const char *const wrong[] = {
+        "--bind-roots=srv",         "--bind-roots=/srv/../etc", "--bind-roots=/srv/.",
+        "--bind-roots=//srv",       "--bind-roots=/srv/",       "--bind-roots=/srv:",
+        "--bind-roots=:/srv",       "--bind-roots=/srv:b",      "--bind-roots=/a//b",
+        "--docker-config=c.json",   "--network-pool=10.0.0.0",  "--network-pool=x/16",
+        "--network-pool=::/16",     "--egress-allow=nonsense",  "--egress-allow=1.2.3.4:x",
+        "--network-pool=1.0.0.0/25"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        buf_clear(&report);
+        cr_expect_eq(LOAD(wrong[i]), -1, "%s", wrong[i]);
+        cr_expect_eq(faults(), 1, "%s: %s", wrong[i], buf_str(&report));
+        config_free(&settings_table, &s);
+        s = (struct settings){0};
+    }
+}
+
 Test(settings, secrets_are_checked_and_never_shown) {
     setenv("BERTH_ADMIN_TOKEN", "short", 1);
     setenv("BERTH_JWT_KEY", "bm90IDMyIGJ5dGVz", 1);
