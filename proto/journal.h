@@ -14,7 +14,8 @@
  * stopping   cause ("run_deadline", "requested", "shutdown")  a stop signal is about to be sent
  * exited                                                     no process of the attempt runs any more
  * verdict    status, reason, message, exit_code, signal, usage {…}
- * cleaned                                                    nothing of the attempt is left on the engine
+ * cleaned    left (absent: nothing)                          nothing of the attempt is left on the engine, or, in words,
+ *                                                            what is: it does not run, and the reaper goes on with it
  */
 #ifndef BERTH_PROTO_JOURNAL_H
 #define BERTH_PROTO_JOURNAL_H

@@ -13,6 +13,8 @@
 #include "proto/launch.h"
 #include "runner/job_parts.h"
 #include "runner/launch_file.h"
+#include "runner/system_log.h"
+#include "runner/witness.h"
 
 #pragma weak mounts_done
 
@@ -124,6 +126,19 @@ static int prepare(struct job *job, struct err *err) {
     }
 }
 
+/* Under a start that may be under way only the removal is sure to prevent it. What cannot be removed for so
+ * long, and does not run, will not be started any more; the clean-up deals with it. */
+static int remove_or_see_dead(struct job *job, struct err *err) {
+    for (;;) {
+        struct ctx ctx = orders_fresh(job->orders, JOB_CLEAN_MAX_MS);
+        if (part_remove(&job->main, &ctx, err) == 0)
+            return 0;
+        log_warn("container not removed, looking whether it runs", LERR(err));
+        if (part_look(&job->main, NULL) != PART_SEEN_RUNNING)
+            return 0;
+    }
+}
+
 /* The command was not started and must not be any more, come what may. */
 static int abandon(struct job *job, struct err *err) {
     struct evidence *e = &job->evidence;
@@ -136,8 +151,7 @@ static int abandon(struct job *job, struct err *err) {
     services_stop(job);
     if (!job->main.start_sent || e->fault != REASON_NONE)
         return 0; /* no start is under way; one that is only created harms nobody until the clean-up */
-    struct ctx ctx = ctx_root(&job->orders->watch);
-    return part_remove(&job->main, &ctx, err);
+    return remove_or_see_dead(job, err);
 }
 
 /* A stop that an earlier runner has begun before there was a start; false: there was none, or it came too
@@ -177,6 +191,7 @@ static void take_main(struct job *job, struct evidence *e) {
     const struct part *m = &job->main;
     e->stop_missed = m->stop_missed;
     e->killed = m->killed;
+    e->paused = m->was_paused;
     e->end_known = e->started && part_end(m, &e->end) > 0;
     if (e->started && !e->end_known && !m->inspected)
         e->container_missing = part_look(&job->main, NULL) == PART_SEEN_MISSING;
@@ -221,6 +236,13 @@ static int conclude(struct job *job, struct err *err) {
     read_program(job, e);
     e->host_restarted =
         e->started && clock_boot_id(boot_id, NULL) == 0 && strcmp(boot_id, job->journal.started_boot_id) != 0;
+    e->extended_ms = job->journal.extended_ms;
+    const struct witness_case what = {.engine = job->engine,
+                                      .orders = job->orders,
+                                      .container = job->main.container,
+                                      .since_us = job->journal.time_us[JOURNAL_CREATED],
+                                      .lost_touch = job->main.lost_touch};
+    witness_gather(&what, e);
     struct verdict verdict;
     verdict_decide(e, &verdict);
     return job_note(job, JOURNAL_VERDICT, journal_verdict_fields(&verdict), err);
@@ -245,14 +267,27 @@ static int clean_engine(struct job *job, const struct ctx *ctx, struct err *err)
     return job->attempt->spec->network == SPEC_NETWORK_PRIVATE ? net_private_remove(&place, ctx, err) : 0;
 }
 
+/* Nothing runs any more, so the end is true; but the engine does not remove what is left. The reaper finds it
+ * by its labels when the attempt is over. */
+static json_t *hand_over(const struct job *job, const struct err *why) {
+    log_error("left on the engine for the reaper", LERR(why));
+    system_log(
+        job->dir_fd,
+        "What the job leaves on the engine could not be removed within %d s: %.400s. Nothing of it runs any "
+        "more; the reaper goes on with it.",
+        JOB_CLEAN_MAX_MS / 1000, why->text);
+    return json_pack("{s:s}", "left", why->text);
+}
+
 static int clean(struct job *job, struct err *err) {
     struct ctx ctx = orders_fresh(job->orders, JOB_CLEAN_MAX_MS);
     bool made = job->main.create_sent || journal_has(&job->journal, JOURNAL_PULLED);
+    json_t *left = NULL;
     if (made && clean_engine(job, &ctx, err) < 0)
-        return err_wrap(err, "clean up");
+        left = hand_over(job, err);
     if (made)
         clean_group(job, &ctx);
-    return job_note(job, JOURNAL_CLEANED, NULL, err);
+    return job_note(job, JOURNAL_CLEANED, left, err);
 }
 
 int job_run(struct job *job, struct err *err) {

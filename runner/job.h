@@ -27,7 +27,8 @@ enum {
     JOB_SETTLE_MAX_MS = 2 * 1000,  /* from init's END record to the end of the container */
     JOB_INIT_KILL_WAIT_MS = 3000,  /* for init to kill all others and tell the end; then it is killed, too */
     JOB_KILL_WAIT_MS = 10 * 1000,  /* from SIGKILL to asking again */
-    JOB_CLEAN_MAX_MS = 2 * 60 * 1000, /* for all of the clean-up */
+    JOB_KILL_TELL_MS = 60 * 1000,  /* so long killed in vain: the job's log says so */
+    JOB_CLEAN_MAX_MS = 2 * 60 * 1000, /* for all of the clean-up; what is left then is the reaper's */
     JOB_GROUP_PAUSE_MAX_MS = 1600,    /* the longest back-off for a control group that is not empty yet */
 };
 
@@ -49,7 +50,7 @@ struct job;
 int job_open(const struct job_place *place, struct engine *engine, struct orders *orders,
              struct job **ret_job, struct err *err);
 /* Drives it to its end. 0: the journal has `cleaned`. -1: the state is as the journal says, and another
- * runner may go on (journal not writable, clean-up not done within its bound). */
+ * runner may go on (journal not writable). */
 int job_run(struct job *job, struct err *err);
 const struct attempt *job_attempt(const struct job *job);
 const struct journal *job_journal(const struct job *job); /* of a job that has run: its verdict */

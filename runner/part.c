@@ -11,6 +11,7 @@
 #include "proto/launch.h"
 #include "runner/docker/image.h"
 #include "runner/job_parts.h"
+#include "runner/system_log.h"
 
 void part_init(struct part *part, struct job *job, const struct spec_service *service) {
     const struct attempt *a = job->attempt;
@@ -59,6 +60,7 @@ static enum part_seen seen_of(struct part *part, const struct container_info *in
     if (!part_owns(part, info->labels))
         return PART_SEEN_MISSING;
     part->started_us = info->started_us;
+    part->paused = info->paused;
     if (info->running || info->paused)
         return PART_SEEN_RUNNING;
     if (strcmp(info->status, "removing") == 0 || strcmp(info->status, "dead") == 0)
@@ -146,8 +148,10 @@ int part_await_end(struct part *part, const struct ctx *ctx) {
         int got = container_wait(part->job->engine, ctx, part->container, &end, &err);
         if (got < 0 && (err.kind == ERR_CANCELED || err.kind == ERR_DEADLINE))
             return 0;
-        if (got < 0 && !is_answer(&err))
+        if (got < 0 && !is_answer(&err)) {
+            part->lost_touch = true;
             log_warn("lost touch with the engine while the job runs", LERR(&err));
+        }
         if (part_look(part, NULL) != PART_SEEN_RUNNING)
             return 1;
         job_back_off(part->job, ctx, &pause_ms);
@@ -216,8 +220,21 @@ static bool kill_by_init(struct part *part) {
     return part_await_end(part, &ctx) == 1;
 }
 
+/* Once, when it is long enough to be strange: a process that hangs in the kernel, or an engine that does. */
+static void tell_it_survives(const struct part *part) {
+    log_error("container does not end though it was killed again and again",
+              LS("container", part->container));
+    system_log(
+        part->job->dir_fd,
+        "The container %s does not end though it was killed again and again for %d s: a process that "
+        "hangs in the kernel (a network file system?), or the engine does. It is killed on; the job ends "
+        "when it is dead.",
+        part->container, JOB_KILL_TELL_MS / 1000);
+}
+
 static void kill_until_ended(struct part *part) {
-    for (;;) {
+    int64_t tell_ns = clock_boot_ns() + JOB_KILL_TELL_MS * NS_PER_MS;
+    for (bool told = false;;) {
         struct ctx ctx = orders_fresh(part->job->orders, JOB_KILL_WAIT_MS);
         int sent = part_signal(part, &ctx, "KILL");
         if (sent == 1)
@@ -227,10 +244,25 @@ static void kill_until_ended(struct part *part) {
         if (sent == 0 || part_await_end(part, &ctx) == 1)
             return;
         log_warn("container still runs after a kill, killing again", LS("container", part->container));
+        if (!told && clock_boot_ns() >= tell_ns) {
+            told = true;
+            tell_it_survives(part);
+        }
     }
 }
 
+static void resume(struct part *part) {
+    struct err err = {0};
+    struct ctx ctx = orders_fresh(part->job->orders, JOB_CALL_MAX_MS);
+    if (part_look(part, NULL) != PART_SEEN_RUNNING || !part->paused)
+        return;
+    part->was_paused = true;
+    if (container_unpause(part->job->engine, &ctx, part->container, &err) < 0)
+        log_warn("container is paused and cannot be resumed", LS("container", part->container), LERR(&err));
+}
+
 void part_stop(struct part *part, int signal, int64_t grace_end_ns) {
+    resume(part);
     if (!ask_to_end(part, signal, grace_end_ns) && !kill_by_init(part))
         kill_until_ended(part);
 }

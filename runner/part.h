@@ -32,6 +32,9 @@ struct part {
     bool signaled;                      /* the stop signal reached it while it ran */
     bool stop_missed;                   /* it had ended by itself before the stop reached it */
     bool killed;                        /* it did not end within the grace, or was not given any */
+    bool paused;                        /* when it was looked at last */
+    bool was_paused;                    /* someone else had paused it when it was to be stopped */
+    bool lost_touch;                    /* the engine broke off a wait for its end, or did not answer */
     int64_t started_us;                 /* of a container that was seen to have been started; wall clock */
     bool inspected;                     /* it was seen after its end; the engine's words about that: */
     int engine_exit_code;
@@ -78,9 +81,10 @@ int part_await_end(struct part *part, const struct ctx *ctx);
 /* Sends a signal, trying again as long as the engine is away and ctx lasts. 1: sent; 0: it does not run; -1:
  * not sent. */
 int part_signal(struct part *part, const struct ctx *ctx, const char *signal);
-/* Stop signal (the image's where signal is 0), grace until grace_end_ns (CLOCK_BOOTTIME) as long as nobody
- * forces it, then the kill by init, which leaves a record, then SIGKILL until it has ended. Notes what
- * happened in the part. */
+/* One that someone else has paused is resumed first, since no signal but SIGKILL would reach it. Then the
+ * stop signal (the image's where signal is 0), grace until grace_end_ns (CLOCK_BOOTTIME) as long as nobody
+ * forces it, then the kill by init, which leaves a record, then SIGKILL, again and again
+ * until it has ended: no end is told of what still runs. Notes what happened in the part. */
 void part_stop(struct part *part, int signal, int64_t grace_end_ns);
 /* Kills what runs, removes it, and looks whether it is gone (the removal may be under way already, asked for
  * by a runner that is dead). 0; -1: not within ctx. */

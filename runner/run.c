@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "runner/deadlines.h"
 #include "runner/job_parts.h"
 
 /* The grace begins with the stop, whichever runner that was; one of another boot does not count any more. */
@@ -23,24 +24,51 @@ static int stop(struct job *job, enum reason cause, struct err *err) {
     return 0;
 }
 
-/* Under the run deadline, which began with the start, whichever runner that was. Comes back from its wait
- * whenever there is something to look at. */
-static enum reason await_end_or_cause(struct job *job) {
-    int64_t run_ms = job->attempt->spec->deadlines.run_ms;
+/* An extension is written down as soon as it is known, so that the next runner knows it, too. */
+static int take_extension(struct job *job, struct deadlines *deadlines, struct err *err) {
+    int64_t ms = job->orders->extend_ms;
+    if (ms && ms != job->journal.extended_ms &&
+        job_note(job, JOURNAL_EXTENDED, json_pack("{s:I}", "run_ms", (json_int_t)ms), err) < 0)
+        return -1;
+    deadlines_extend(deadlines, job->attempt->spec, job->journal.extended_ms);
+    return 0;
+}
+
+/* Why the job has to be stopped, as far as that is known now; REASON_NONE: it may go on. */
+static int find_cause(struct job *job, struct deadlines *deadlines, enum reason *ret_cause, struct err *err) {
+    if (take_extension(job, deadlines, err) < 0)
+        return -1;
+    deadlines_look(deadlines, job->dir_fd);
+    if (job->orders->canceled)
+        *ret_cause = job->orders->reason;
+    else if (services_failed(job))
+        *ret_cause = REASON_SERVICE_FAILED;
+    else
+        *ret_cause = deadlines_passed(deadlines, clock_boot_ns());
+    return 0;
+}
+
+/* Comes back from its wait whenever there is something to look at, and when a deadline that may have moved
+ * meanwhile was reached. The deadlines began with the start, whichever runner that was. */
+static int await_end_or_cause(struct job *job, enum reason *ret_cause, struct err *err) {
+    struct deadlines deadlines;
+    deadlines_begin(&deadlines, job->attempt->spec, job->journal.started_boot_ns);
+    *ret_cause = REASON_NONE;
     for (;;) {
         orders_calm(job->orders);
-        if (services_failed(job))
-            return REASON_SERVICE_FAILED;
+        if (find_cause(job, &deadlines, ret_cause, err) < 0)
+            return -1;
+        if (*ret_cause != REASON_NONE)
+            break;
         struct ctx ctx = ctx_child(&job->orders->calm);
-        if (run_ms > 0)
-            ctx_deadline_at(&ctx, job->journal.started_boot_ns + run_ms * NS_PER_MS);
-        if (part_await_end(&job->main, &ctx) == 1 || part_ends_by_itself(&job->main))
-            return REASON_NONE;
-        if (job->orders->canceled)
-            return job->orders->reason;
-        if (ctx_state(&ctx) == CTX_EXPIRED)
-            return REASON_RUN_DEADLINE;
+        ctx_deadline_at(&ctx, deadlines_next_ns(&deadlines));
+        if (part_await_end(&job->main, &ctx) == 1)
+            return 0;
+        ctx_pump(&job->orders->live); /* an extension may have come with the deadline */
     }
+    if (part_ends_by_itself(&job->main))
+        *ret_cause = REASON_NONE;
+    return 0;
 }
 
 int job_watch(struct job *job, struct err *err) {
@@ -54,8 +82,8 @@ int job_watch(struct job *job, struct err *err) {
     bool ended = first_look && part_look(&job->main, NULL) != PART_SEEN_RUNNING;
     if (!ended && cause == REASON_SERVICE_FAILED)
         services_failed(job); /* which one it was, a runner before this one has seen */
-    if (!ended && cause == REASON_NONE)
-        cause = await_end_or_cause(job);
+    if (!ended && cause == REASON_NONE && await_end_or_cause(job, &cause, err) < 0)
+        return -1;
     if (!ended && cause != REASON_NONE && stop(job, cause, err) < 0)
         return -1;
     services_stop(job);

@@ -61,6 +61,8 @@ static int recall(const struct witness_case *what, const struct ctx *ctx, struct
                                        .until_us = clock_real_us()};
     struct witness witness = {0};
     AUTO_EVENTS struct events *events = NULL;
+    if (!engine_api_version(what->engine)[0] && engine_negotiate(what->engine, ctx, err) < 0)
+        return -1;
     if (events_open(what->engine, ctx, &query, &events, err) < 0)
         return -1;
     for (;;) {
