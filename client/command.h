@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "client/remote.h"
+#include "proto/stream.h"
 
 /* contract.md, section 6. Of `run` and `wait`: the job's own code when it ran. */
 enum {
@@ -43,6 +44,9 @@ int command_wait(int argc, char **argv);
 int command_ps(int argc, char **argv);
 int command_inspect(int argc, char **argv);
 int command_cancel(int argc, char **argv);
+int command_explain(int argc, char **argv);
+int command_extend(int argc, char **argv);
+int command_retry(int argc, char **argv);
 
 /* An option of a command. */
 struct option_spec {
@@ -76,11 +80,15 @@ int job_wait(struct remote *remote, const char *id, json_t **ret_job, struct err
 int job_exit_status(const json_t *job);
 void print_json(const json_t *doc);
 
-/* Hands one message's bytes to standard output or standard error. */
+/* Hands one message's bytes on: stdout to standard output, all other streams to standard error. Lines of a
+ * service begin with "NAME | ", Berth's own with "system | ". */
 struct message;
 struct printer {
     bool timestamps;
-    bool midline[2]; /* timestamps: the stream's last byte was no newline */
+    bool bare;                  /* no such words before lines: one stream was asked for */
+    bool quiet;                 /* leaves Berth's own lines out */
+    bool midline[2];            /* standard output, error: the last byte was no newline */
+    char last[STREAM_NAME_MAX]; /* the stream that wrote to standard error last */
 };
 int print_message(struct printer *printer, const struct message *message, struct err *err);
 

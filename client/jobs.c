@@ -1,6 +1,5 @@
 /* submit, wait, ps, inspect, cancel: one call each, and how its answer is shown. */
 #include <fcntl.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,34 +9,16 @@
 #include "base/id.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "client/command.h"
+#include "client/jobs.h"
 #include "proto/spec.h"
 
-struct jobs_options {
-    struct options common;
-    const char *file;
-    bool all, force, help;
-};
-
-static int take_output(void *arg, const struct option_spec *self, const char *value, struct err *err) {
+int jobs_take_output(void *arg, const struct option_spec *self, const char *value, struct err *err) {
     (void)self;
     return options_take_output(&((struct jobs_options *)arg)->common, value, err);
 }
 
-#define OPTION_HELP                                                                                          \
-    { "--help", 'h', false, option_take_flag, "show this", .offset = offsetof(struct jobs_options, help) }
-#define OPTION_OUTPUT                                                                                        \
-    { "--output", 'o', true, take_output, "FORM table, json or name" }
-#define OPTION_QUIET                                                                                         \
-    {                                                                                                        \
-        "--quiet", 'q', false, option_take_flag, "say nothing but what is asked for",                        \
-            .offset = offsetof(struct jobs_options, common.quiet)                                            \
-    }
-
-/* Parses, shows --help, opens the remote. 1: go on with argv[*ret_first]; else 0 and *ret_exit. */
-static int begin(const struct option_spec *table, size_t count, const char *usage,
-                 struct jobs_options *options, int argc, char **argv, int *ret_first, struct remote *remote,
-                 int *ret_exit) {
+int jobs_begin(const struct option_spec *table, size_t count, const char *usage, struct jobs_options *options,
+               int argc, char **argv, int *ret_first, struct remote *remote, int *ret_exit) {
     struct err err = {0};
     int first = options_parse(table, count, options, argc, argv, &err);
     if (first < 0) {
@@ -58,7 +39,7 @@ static int begin(const struct option_spec *table, size_t count, const char *usag
     return 1;
 }
 
-static int wants_jobs(const char *command) {
+int jobs_missing(const char *command) {
     struct err err;
     err_set(&err, ERR_USAGE, 0, "name at least one job (its id or a unique beginning of it)");
     return complain_usage(command, &err);
@@ -90,7 +71,8 @@ int command_submit(int argc, char **argv) {
     struct err err = {0};
     int first;
     int status;
-    if (!begin(table, ARRAY_LEN(table), "submit -f FILE|-", &options, argc, argv, &first, &remote, &status))
+    if (!jobs_begin(table, ARRAY_LEN(table), "submit -f FILE|-", &options, argc, argv, &first, &remote,
+                    &status))
         return status;
     if (!options.file || first < argc) {
         err_set(&err, ERR_USAGE, 0, options.file ? "'%s' is one word too many" : "-f FILE is missing",
@@ -119,7 +101,7 @@ int command_wait(int argc, char **argv) {
     char id[ID_TEXT_MAX];
     int first;
     int status;
-    if (!begin(table, ARRAY_LEN(table), "wait JOB", &options, argc, argv, &first, &remote, &status))
+    if (!jobs_begin(table, ARRAY_LEN(table), "wait JOB", &options, argc, argv, &first, &remote, &status))
         return status;
     if (first + 1 != argc) {
         err_set(&err, ERR_USAGE, 0, "name one job (its id or a unique beginning of it)");
@@ -217,7 +199,7 @@ int command_ps(int argc, char **argv) {
     struct err err = {0};
     int first;
     int status;
-    if (!begin(table, ARRAY_LEN(table), "ps [-a]", &options, argc, argv, &first, &remote, &status))
+    if (!jobs_begin(table, ARRAY_LEN(table), "ps [-a]", &options, argc, argv, &first, &remote, &status))
         return status;
     if (first < argc) {
         err_set(&err, ERR_USAGE, 0, "'%s' is one word too many", argv[first]);
@@ -231,11 +213,8 @@ int command_ps(int argc, char **argv) {
     return EXIT_OK;
 }
 
-/* Does one thing for every job named; the worst exit status wins. */
-static int for_each_job(struct remote *remote, int argc, char **argv, int first,
-                        const struct jobs_options *options,
-                        int (*act)(struct remote *, const char *, const struct jobs_options *,
-                                   struct err *)) {
+int jobs_each(struct remote *remote, int argc, char **argv, int first, const struct jobs_options *options,
+              jobs_act *act) {
     int status = EXIT_OK;
     for (int i = first; i < argc; i++) {
         struct err err = {0};
@@ -263,10 +242,10 @@ int command_inspect(int argc, char **argv) {
     AUTO_REMOTE struct remote remote = {0};
     int first;
     int status;
-    if (!begin(table, ARRAY_LEN(table), "inspect JOB…", &options, argc, argv, &first, &remote, &status))
+    if (!jobs_begin(table, ARRAY_LEN(table), "inspect JOB…", &options, argc, argv, &first, &remote, &status))
         return status;
-    return first == argc ? wants_jobs(argv[0])
-                         : for_each_job(&remote, argc, argv, first, &options, inspect_one);
+    return first == argc ? jobs_missing(argv[0])
+                         : jobs_each(&remote, argc, argv, first, &options, inspect_one);
 }
 
 static int cancel_one(struct remote *remote, const char *id, const struct jobs_options *options,
@@ -284,9 +263,9 @@ int command_cancel(int argc, char **argv) {
     AUTO_REMOTE struct remote remote = {0};
     int first;
     int status;
-    if (!begin(table, ARRAY_LEN(table), "cancel [--force] JOB…", &options, argc, argv, &first, &remote,
-               &status))
+    if (!jobs_begin(table, ARRAY_LEN(table), "cancel [--force] JOB…", &options, argc, argv, &first, &remote,
+                    &status))
         return status;
-    return first == argc ? wants_jobs(argv[0])
-                         : for_each_job(&remote, argc, argv, first, &options, cancel_one);
+    return first == argc ? jobs_missing(argv[0])
+                         : jobs_each(&remote, argc, argv, first, &options, cancel_one);
 }

@@ -23,6 +23,9 @@ static const struct {
     {"ps", command_ps, "list jobs"},
     {"inspect", command_inspect, "show all that is known of a job"},
     {"cancel", command_cancel, "end jobs"},
+    {"explain", command_explain, "say why a job is where it is, and what comes next"},
+    {"extend", command_extend, "give a running job more time"},
+    {"retry", command_retry, "make a new job of one that has ended"},
     {"version", command_version, "show the version"},
 };
 

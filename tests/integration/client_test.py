@@ -23,7 +23,7 @@ class Server:
     """One thread a connection, one request a connection. `routes`: (method, path's beginning) -> f(server, path)."""
 
     def __init__(self, routes):
-        self.routes, self.seen, self.changed = routes, [], threading.Condition()
+        self.routes, self.seen, self.bodies, self.changed = routes, [], [], threading.Condition()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self.accept, daemon=True).start()
@@ -41,8 +41,9 @@ class Server:
             method, path, _ = reader.readline().decode().split(" ", 2)
             headers = dict(line.split(": ", 1) for line in iter(lambda: reader.readline().decode().strip(), ""))
             headers = {key.lower(): value for key, value in headers.items()}
-            reader.read(int(headers.get("content-length", 0)))
+            body = reader.read(int(headers.get("content-length", 0)))
             with self.changed:
+                self.bodies.append(body)
                 self.seen.append((method, path, time.monotonic()))
                 self.changed.notify_all()
             answer = next(f for (m, p), f in self.routes.items() if m == method and path.startswith(p))
@@ -131,6 +132,35 @@ class Client(unittest.TestCase):
         times = [item[2] for item in server.matching("GET", "wait=")]
         self.assertEqual(len(times), 5)
         self.assertGreater(times[-1] - times[0], 1.4, "100, 200, 400 and 800 ms between them")
+
+    def test_explained_for_people_and_for_programs(self):
+        doc = {"id": JOB, "status": "retrying", "reason": "oom", "message": "Attempt 1 ended.", "position": 3,
+               "waiting_for": [{"limit": "slots", "detail": "a: 4 of 4"}, {"limit": "queue_order", "detail": "2 jobs"}],
+               "next": "Soon."}
+        routes = {("GET", f"/v1/jobs/{JOB}/explain"): lambda *_: doc}
+        self.start(routes, "explain", JOB)
+        status, out, _ = self.end()
+        self.assertEqual((status, out.decode().splitlines()), (0, [
+            f"job       {JOB}", "status    retrying/oom", "message   Attempt 1 ended.", "position  3",
+            "waits     slots: a: 4 of 4", "          queue_order: 2 jobs", "next      Soon."]))
+        self.start(routes, "explain", "-o", "json", JOB)
+        status, out, _ = self.end()
+        self.assertEqual((status, json.loads(out)), (0, doc))
+
+    def test_more_time_and_another_try(self):
+        routes = {("POST", f"/v1/jobs/{JOB}/extend"): lambda *_: {**view("running"), "deadline_at": "later"},
+                  ("POST", f"/v1/jobs/{JOB}/retry"): lambda *_: {**view("queued"), "id": "new"}}
+        for words, wanted in ((("extend", JOB, "10m"), b"later\n"), (("extend", "-o", "name", JOB, "10m"), b"%s\n" % JOB.encode()),
+                              (("extend", "-q", JOB, "10m"), b""), (("retry", JOB), b"new\n"), (("retry", "-q", JOB), b"")):
+            server = self.start(routes, *words)
+            self.assertEqual(self.end()[:2], (0, wanted))
+            self.assertEqual(server.bodies[-1], b'{"run":"10m"}' if words[0] == "extend" else b"")
+        for form in (("extend", "-o", "json", JOB, "10m"), ("retry", "-o", "json", JOB)):
+            self.start(routes, *form)
+            self.assertIn("status", json.loads(self.end()[1]))
+        for wrong in (("extend", JOB), ("extend",), ("retry",), ("retry", JOB, JOB), ("explain",)):
+            self.start(routes, *wrong)
+            self.assertEqual(self.end()[0], 2)
 
     def test_interrupted_while_the_job_is_submitted(self):
         """The job that the answer names is canceled."""
