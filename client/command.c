@@ -137,15 +137,27 @@ static int put(FILE *to, const unsigned char *bytes, size_t len, struct err *err
     return 0;
 }
 
-static int put_stamped(struct printer *printer, int which, FILE *to, const struct message *m,
-                       struct err *err) {
+/* What stands before each line of this stream; its length in *ret_len. */
+static const char *label_of(const struct printer *printer, const char *stream, int *ret_len) {
+    static const size_t service = sizeof STREAM_SERVICE_PREFIX - 1;
+    const char *label = strncmp(stream, STREAM_SERVICE_PREFIX, service) == 0 ? stream + service
+                        : strcmp(stream, "system") == 0                      ? stream
+                                                                             : "";
+    *ret_len = printer->bare ? 0 : (int)strlen(label);
+    return label;
+}
+
+static int put_lines(struct printer *printer, int which, FILE *to, const struct message *m, struct err *err) {
     char stamp[CLOCK_RFC3339_MAX];
+    int label_len;
+    const char *label = label_of(printer, m->stream, &label_len);
     clock_format_rfc3339(m->time_us, stamp);
     for (size_t at = 0; at < m->data_len;) {
         const unsigned char *newline = memchr(m->data + at, '\n', m->data_len - at);
         size_t len = newline ? (size_t)(newline - m->data) + 1 - at : m->data_len - at;
         if (!printer->midline[which])
-            fprintf(to, "%s ", stamp);
+            fprintf(to, "%s%s%.*s%s", printer->timestamps ? stamp : "", printer->timestamps ? " " : "",
+                    label_len, label, label_len ? " | " : "");
         printer->midline[which] = !newline;
         if (put(to, m->data + at, len, err) < 0)
             return -1;
@@ -154,13 +166,35 @@ static int put_stamped(struct printer *printer, int which, FILE *to, const struc
     return 0;
 }
 
+/* A labelled line does not begin in the middle of another stream's, nor go on in it. */
+static void change_stream(struct printer *printer, const char *stream) {
+    int last, now;
+    label_of(printer, printer->last, &last);
+    label_of(printer, stream, &now);
+    if (printer->midline[1] && (last || now) && strcmp(printer->last, stream) != 0) {
+        fputc('\n', stderr);
+        printer->midline[1] = false;
+    }
+    snprintf(printer->last, sizeof printer->last, "%s", stream);
+}
+
 int print_message(struct printer *printer, const struct message *m, struct err *err) {
     if (m->type == MESSAGE_GAP)
         fprintf(stderr, "berth: %lld bytes of the log are not here (%s)\n", (long long)m->bytes,
                 m->cause ? m->cause : "");
-    if (m->type != MESSAGE_LOG)
+    if (m->type != MESSAGE_LOG || m->data_len == 0)
         return 0;
-    int which = m->stream && strcmp(m->stream, "stdout") != 0;
+    if (!m->stream)
+        return err_set(err, ERR_INVALID, 0, "a piece of the log without its stream");
+    if (printer->quiet && strcmp(m->stream, "system") == 0)
+        return 0;
+    int which = strcmp(m->stream, "stdout") != 0, label_len;
     FILE *to = which ? stderr : stdout;
-    return printer->timestamps ? put_stamped(printer, which, to, m, err) : put(to, m->data, m->data_len, err);
+    if (which)
+        change_stream(printer, m->stream);
+    label_of(printer, m->stream, &label_len);
+    if (printer->timestamps || label_len)
+        return put_lines(printer, which, to, m, err);
+    printer->midline[which] = m->data[m->data_len - 1] != '\n';
+    return put(to, m->data, m->data_len, err);
 }

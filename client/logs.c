@@ -41,7 +41,7 @@ static const struct option_spec table[] = {
     {"--tail", 'n', true, take_tail, "N only the last lines"},
     {"--timestamps", 't', false, option_take_flag, "the time before each line",
      .offset = offsetof(struct logs_options, printer.timestamps)},
-    {"--stream", 0, true, option_take_text, "NAME stdout or stderr",
+    {"--stream", 0, true, option_take_text, "NAME only stdout, stderr, system or service:NAME",
      .offset = offsetof(struct logs_options, stream)},
     {"--attempt", 0, true, take_attempt, "N of this attempt instead of the newest"},
     {"--help", 'h', false, option_take_flag, "show this", .offset = offsetof(struct logs_options, help)},
@@ -97,6 +97,10 @@ int command_logs(int argc, char **argv) {
     if (first >= 0 && options.help) {
         puts("usage: berth logs [-f] [-n N] [-t] [--stream NAME] JOB");
         options_print(table, ARRAY_LEN(table));
+        puts(
+            "stdout goes to standard output, all else to standard error: stderr as it is, lines of a service "
+            "with\n"
+            "\"NAME | \" before them, Berth's own with \"system | \", unless --stream asks for one of them.");
         return EXIT_OK;
     }
     /* As with docker: options may stand behind the job, too. */
@@ -112,6 +116,7 @@ int command_logs(int argc, char **argv) {
         return complain_usage("logs", &err);
     AUTO_REMOTE struct remote remote = {0};
     char id[ID_TEXT_MAX];
+    options.printer.bare = options.stream;
     if (remote_open(&remote, &err) < 0 || job_resolve(&remote, argv[first], id, &err) < 0 ||
         (options.follow ? follow(&remote, id, &options, &err) : print_stored(&remote, id, &options, &err)) <
             0)

@@ -133,6 +133,8 @@ static void advance(struct viewer *v, const struct message *m) {
     case MESSAGE_ATTEMPT:
         v->attempt = (int)m->attempt;
         v->offset = 0;
+        if (v->watch->attempt)
+            stop(v, false);
         break;
     case MESSAGE_LOG:
         v->offset = m->offset + (int64_t)m->data_len;

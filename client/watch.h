@@ -25,15 +25,15 @@ struct watch {
     const char *job;    /* whole id */
     const char *stream; /* NULL: all */
     int64_t tail;       /* lines; -1: from the beginning */
-    int attempt;        /* 0: the newest */
+    int attempt;        /* this one alone; 0: the newest and all that follow it */
     /* < 0 ends the watch with that error. */
     int (*on_message)(void *arg, const struct message *message, struct err *err);
     void (*on_interrupt)(void *arg); /* NULL: the signals keep their default */
     void *arg;
 };
 
-/* 0 after the `end` message was handed on. ERR_INVALID with the close code: the server refuses; ERR_AWAY: see
- * above. */
+/* 0 after the `end` message was handed on, or another attempt has begun than the one that was asked for.
+ * ERR_INVALID with the close code: the server refuses; ERR_AWAY: see above. */
 int watch_run(const struct watch *watch, struct err *err);
 
 #endif

@@ -106,6 +106,7 @@ struct api_head {
     const char *attempt_status, *attempt_sha256; /* NULL until it has ended */
     int64_t attempt_exit_code;
     const char *created_on; /* the partition of its chunks; NULL: it has none yet */
+    const char *services;   /* names, separated by commas; NULL: not known yet */
 };
 /* number 0: the newest attempt, or the first one that is to come. */
 int64_t api_log_open(struct db_pool *pool, const char *tenant, const char *id, int64_t number, db_done *done,

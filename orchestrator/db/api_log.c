@@ -23,7 +23,8 @@ enum { API_KEYS_TEXT_MAX = API_HEADS_MAX * 64 };
     X(STORED_BYTES, "coalesce(a.stored_bytes, 0)")                                                           \
     X(ATTEMPT_STATUS, "a.status")                                                                            \
     X(ATTEMPT_SHA256, "encode(a.log_sha256, 'hex')")                                                         \
-    X(ATTEMPT_EXIT_CODE, "a.exit_code")
+    X(ATTEMPT_EXIT_CODE, "a.exit_code")                                                                      \
+    X(SERVICES, "array_to_string(a.services, ',')")
 
 enum head_column {
 #define X(symbol, sql) HEAD_##symbol,
@@ -102,6 +103,7 @@ void api_read_head(const PGresult *r, int row, struct api_head *ret) {
         .attempt_sha256 = db_get_text_or_null(r, row, HEAD_ATTEMPT_SHA256),
         .attempt_exit_code = db_get_int_or(r, row, HEAD_ATTEMPT_EXIT_CODE, API_NONE),
         .created_on = db_get_text_or_null(r, row, HEAD_CREATED_ON),
+        .services = db_get_text_or_null(r, row, HEAD_SERVICES),
     };
 }
 

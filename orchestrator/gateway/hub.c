@@ -27,6 +27,8 @@ void hub_head_copy(const struct api_head *head, struct hub_head *ret) {
     copy_text(ret->attempt_status, sizeof ret->attempt_status, head->attempt_status);
     copy_text(ret->sha256, sizeof ret->sha256, head->attempt_sha256);
     copy_text(ret->created_on, sizeof ret->created_on, head->created_on);
+    copy_text(ret->services, sizeof ret->services, head->services);
+    ret->services_known = head->services;
 }
 
 bool hub_head_final(const struct hub_head *head) {
@@ -42,7 +44,8 @@ static bool head_equal(const struct hub_head *a, const struct hub_head *b) {
     return a->attempt == b->attempt && a->exit_code == b->exit_code && a->attempt_id == b->attempt_id &&
            a->log_bytes == b->log_bytes && strcmp(a->status, b->status) == 0 &&
            strcmp(a->reason, b->reason) == 0 && strcmp(a->attempt_status, b->attempt_status) == 0 &&
-           strcmp(a->created_on, b->created_on) == 0;
+           strcmp(a->created_on, b->created_on) == 0 && a->services_known == b->services_known &&
+           strcmp(a->services, b->services) == 0;
 }
 
 struct hub *hub_new(const struct hub_ops *ops, void *arg) {

@@ -15,6 +15,7 @@
 
 #include "base/id.h"
 #include "orchestrator/db/api.h"
+#include "orchestrator/gateway/streams.h"
 
 enum {
     HUB_LOGS_MAX = 4096,
@@ -29,6 +30,8 @@ struct hub_head {
     char job[ID_TEXT_MAX];
     int64_t number, attempt, exit_code, status_us, attempt_id, log_bytes, stored_bytes, attempt_exit_code;
     char status[16], reason[32], attempt_status[16], sha256[65], created_on[16]; /* "": none */
+    char services[STREAMS_SERVICES_MAX];
+    bool services_known; /* else the attempt has written nothing so far */
 };
 void hub_head_copy(const struct api_head *head, struct hub_head *ret);
 /* Nothing is added to this log any more. */

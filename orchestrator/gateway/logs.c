@@ -10,7 +10,7 @@
 struct logs_state {
     struct logs_query query;
     enum query_format format;
-    bool fixed; /* the attempt was named */
+    bool fixed; /* stays with its attempt */
 };
 
 static void on_wake(void *arg) {
@@ -27,7 +27,7 @@ static int make_viewer(struct request *request, const struct hub_head *head, int
         return -1;
     struct viewer *viewer = request->viewer;
     viewer->format = formats[state->format];
-    viewer->stream = state->query.stream;
+    snprintf(viewer->stream, sizeof viewer->stream, "%s", state->query.stream);
     viewer->follow = state->query.follow;
     viewer->fixed = state->fixed;
     viewer->cursor = cursor;
@@ -83,14 +83,19 @@ static void on_opened(void *arg, const struct err *err, const struct hub_head *h
             http_problem(request, 404, "there is no job %s", request->id);
         return;
     }
+    if (head->services_known && streams_find(head->services, state->query.stream) == STREAMS_NO_SUCH) {
+        char streams[STREAMS_TEXT_MAX];
+        http_problem(request, 400, "job %s has no stream %s; it has %s", request->id, state->query.stream,
+                     streams_list(head->services, streams));
+        return;
+    }
     if (make_viewer(request, head, cursor, &why) < 0) {
         http_add_header(request, "Retry-After", "5");
         http_problem(request, 503, "%s", why.text);
         return;
     }
-    bool exact = state->format == QUERY_FORMAT_TEXT && !state->query.follow &&
-                 state->query.stream == QUERY_STREAM_ANY && head->stored_bytes == head->log_bytes &&
-                 hub_head_ended(head);
+    bool exact = state->format == QUERY_FORMAT_TEXT && !state->query.follow && !*state->query.stream &&
+                 head->stored_bytes == head->log_bytes && hub_head_ended(head);
     if (exact)
         respond_exact(request);
     else
@@ -106,7 +111,7 @@ void logs_get(struct request *request) {
         return;
     }
     state->format = query_accept(request->accept);
-    state->fixed = state->query.attempt > 0;
+    state->fixed = query_stays(&state->query);
     if (state->format == QUERY_FORMAT_SSE && *request->event_id) {
         if (!query_event_id(request->event_id, &state->query.attempt, &state->query.offset)) {
             http_problem(request, 400, "Last-Event-ID is not of the form attempt:offset");

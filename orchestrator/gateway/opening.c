@@ -10,6 +10,7 @@ struct opening {
     struct gateway *gateway;
     struct logs_query query;
     struct hub_head head;
+    int stream;             /* its number in this log */
     int64_t ticket, before; /* before: what lies from here on has been looked through */
     int64_t newlines;
     bool at_end; /* nothing of the stream was seen yet: a newline here ends the last line */
@@ -43,7 +44,7 @@ static int64_t tail_in_segment(const struct segment *segment, int64_t lines, int
     return -1;
 }
 
-int64_t opening_tail_in(const struct api_chunk *chunk, enum query_stream stream, int64_t lines, int64_t *seen,
+int64_t opening_tail_in(const struct api_chunk *chunk, int stream, int64_t lines, int64_t *seen,
                         bool *at_end) {
     size_t max = chunk->segments_len / SEGMENT_BYTES + 1, count = 0;
     AUTO_FREE struct segment *segments = mem_alloc(max * sizeof *segments);
@@ -51,8 +52,7 @@ int64_t opening_tail_in(const struct api_chunk *chunk, enum query_stream stream,
     for (int64_t at = chunk->offset; count < max && segment_at(chunk, at, &segment); at = segment.end)
         segments[count++] = segment;
     while (count-- > 0) {
-        bool is_stderr = segments[count].stream == SPOOL_STDERR;
-        if (stream != QUERY_STREAM_ANY && (stream == QUERY_STREAM_STDERR) != is_stderr)
+        if (stream != STREAM_NONE && stream != segments[count].stream)
             continue;
         int64_t found = tail_in_segment(&segments[count], lines, seen, at_end);
         if (found >= 0)
@@ -79,7 +79,7 @@ static void on_chunks(void *arg, const PGresult *result, const struct err *err) 
             finish(opening, &why, NULL, 0);
             return;
         }
-        found = opening_tail_in(&chunk, opening->query.stream, opening->query.tail, &opening->newlines,
+        found = opening_tail_in(&chunk, opening->stream, opening->query.tail, &opening->newlines,
                                 &opening->at_end);
         opening->before = chunk.offset;
         api_chunk_done(&chunk);
@@ -116,7 +116,8 @@ static void on_head(void *arg, const PGresult *result, const struct err *err) {
     }
     opening->before = head.log_bytes;
     opening->at_end = true;
-    if (opening->query.tail > 0 && head.log_bytes > 0)
+    opening->stream = streams_find(opening->head.services, opening->query.stream);
+    if (opening->query.tail > 0 && head.log_bytes > 0 && opening->stream != STREAMS_NO_SUCH)
         look_back(opening);
     else if (opening->query.tail >= 0)
         finish(opening, NULL, &opening->head, head.log_bytes);

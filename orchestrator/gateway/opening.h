@@ -20,9 +20,9 @@ struct opening *opening_start(struct gateway *gateway, const char *job, const st
                               opening_done *done, void *arg, struct err *err);
 void opening_cancel(struct opening *opening); /* NULL is fine; done does not run any more */
 
-/* Where the last `lines` lines begin that this stream has in these bytes, counted on from *seen newlines seen
- * behind them; -1 when more of them begin before it. For tests. */
-int64_t opening_tail_in(const struct api_chunk *chunk, enum query_stream stream, int64_t lines, int64_t *seen,
+/* Where the last `lines` lines begin that this stream (STREAM_NONE: all) has in these bytes, counted on from
+ * *seen newlines seen behind them; -1 when more of them begin before it. For tests. */
+int64_t opening_tail_in(const struct api_chunk *chunk, int stream, int64_t lines, int64_t *seen,
                         bool *at_end);
 
 #endif

@@ -1,6 +1,7 @@
 #include "orchestrator/gateway/query.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -183,13 +184,14 @@ static int take_attempt(void *out, const char *value, struct err *err) {
 }
 static int take_stream(void *out, const char *value, struct err *err) {
     struct logs_query *logs = out;
-    if (strcmp(value, "stdout") == 0)
-        logs->stream = QUERY_STREAM_STDOUT;
-    else if (strcmp(value, "stderr") == 0)
-        logs->stream = QUERY_STREAM_STDERR;
-    else
-        return err_set(err, ERR_INVALID, 0, "\"%.*s\" is neither stdout nor stderr", SHOWN_MAX, value);
+    if (!streams_name_ok(value))
+        return err_set(err, ERR_INVALID, 0, "\"%.*s\" is none of stdout, stderr, system and service:NAME",
+                       SHOWN_MAX, value);
+    snprintf(logs->stream, sizeof logs->stream, "%s", value);
     return 0;
+}
+bool query_stays(const struct logs_query *logs) {
+    return logs->attempt > 0 && logs->offset < 0;
 }
 static int take_follow(void *out, const char *value, struct err *err) {
     static const char *const yes[] = {"", "true", "1", "yes"}, *const no[] = {"false", "0", "no"};

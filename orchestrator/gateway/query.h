@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 #include "base/id.h"
+#include "orchestrator/gateway/streams.h"
 
 enum {
     QUERY_ARGS_MAX = 32,
@@ -57,15 +58,17 @@ struct list_query {
 };
 int query_list(const struct query *q, struct list_query *ret, struct err *err);
 
-enum query_stream { QUERY_STREAM_ANY, QUERY_STREAM_STDOUT, QUERY_STREAM_STDERR };
 struct logs_query {
-    int64_t offset;  /* -1: not given */
-    int64_t limit;   /* -1: not given */
-    int64_t tail;    /* lines; -1: not given */
-    int64_t attempt; /* 0: the newest, and the ones that follow it */
-    enum query_stream stream;
+    int64_t offset;               /* -1: not given */
+    int64_t limit;                /* -1: not given */
+    int64_t tail;                 /* lines; -1: not given */
+    int64_t attempt;              /* 0: the newest */
+    char stream[STREAM_NAME_MAX]; /* its name; whether the job has it is for the log to say. "": all */
     bool follow;
 };
+/* Whether a follower stays with its attempt: one that names an attempt alone means this one; together with an
+ * offset it is the position to go on from, through the attempts that come behind it, too. */
+bool query_stays(const struct logs_query *logs);
 /* live: of a WebSocket, which follows anyway and has no limit. */
 int query_logs(const struct query *q, bool live, struct logs_query *ret, struct err *err);
 

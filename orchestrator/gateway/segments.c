@@ -11,7 +11,7 @@ static struct segment read_segment(const struct api_chunk *chunk, size_t pos, in
         .start = start,
         .end = chunk_end,
         .bytes = chunk->bytes + (start - chunk->offset),
-        .stream = SPOOL_STDOUT,
+        .stream = STREAM_STDOUT,
     };
     if (chunk->segments_len < SEGMENT_BYTES || pos > chunk->segments_len - SEGMENT_BYTES)
         return segment;
@@ -20,7 +20,7 @@ static struct segment read_segment(const struct api_chunk *chunk, size_t pos, in
     uint64_t time;
     memcpy(&len, entry, sizeof len);
     memcpy(&time, entry + 8, sizeof time);
-    segment.stream = entry[4] == SPOOL_STDERR ? SPOOL_STDERR : SPOOL_STDOUT;
+    segment.stream = entry[4] == STREAM_NONE ? STREAM_STDOUT : entry[4];
     segment.time_us = (int64_t)(le64toh(time) & INT64_MAX);
     if (le32toh(len) < chunk_end - start)
         segment.end = start + le32toh(len);

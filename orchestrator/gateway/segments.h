@@ -7,7 +7,7 @@
 #define BERTH_GATEWAY_SEGMENTS_H
 
 #include "orchestrator/db/api.h"
-#include "proto/spool.h"
+#include "proto/stream.h"
 
 enum { SEGMENT_BYTES = 16 };
 
@@ -16,7 +16,7 @@ struct segment {
     size_t pos;                 /* of its entry in chunk->segments */
     int64_t start, end;         /* log offsets */
     const unsigned char *bytes; /* at start */
-    enum spool_stream stream;
+    int stream;                 /* proto/stream.h */
     int64_t time_us;
 };
 

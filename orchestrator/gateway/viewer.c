@@ -167,8 +167,7 @@ static bool load(struct viewer *viewer, int64_t behind) {
 }
 
 static bool wanted(const struct viewer *viewer, const struct segment *segment) {
-    return viewer->stream == QUERY_STREAM_ANY ||
-           (viewer->stream == QUERY_STREAM_STDERR) == (segment->stream == SPOOL_STDERR);
+    return viewer->wanted == STREAM_NONE || viewer->wanted == segment->stream;
 }
 
 static enum viewer_state put_text(struct viewer *viewer, const struct segment *segment, int64_t until,
@@ -225,8 +224,9 @@ static enum viewer_state put_log(struct viewer *viewer, const struct segment *fi
             return VIEWER_IDLE;
         len = broken;
     }
+    char name[STREAM_NAME_MAX];
     frame_begin(viewer, out, viewer->cursor + (int64_t)len);
-    message_put_log(out, viewer->cursor, first->time_us, first->stream == SPOOL_STDERR ? "stderr" : "stdout",
+    message_put_log(out, viewer->cursor, first->time_us, streams_name(head->services, first->stream, name),
                     bytes, len);
     frame_end(viewer, out);
     viewer->cursor += (int64_t)len;
@@ -275,6 +275,7 @@ enum viewer_state viewer_next(struct viewer *viewer, struct buf *out) {
         return VIEWER_END;
     if (!log || log->missing)
         return VIEWER_LOST;
+    viewer->wanted = streams_find(log->head.services, viewer->stream);
     if (messages && !viewer->hello)
         return put_hello(viewer, out);
     if (messages && status_is_news(viewer))
@@ -287,8 +288,9 @@ enum viewer_state viewer_next(struct viewer *viewer, struct buf *out) {
     drop_run(viewer); /* at the live end a viewer costs no bytes */
     if (!viewer->follow || (viewer->end_at >= 0 && viewer->cursor >= viewer->end_at))
         return VIEWER_END;
-    if (!hub_head_ended(&log->head))
-        return VIEWER_IDLE;
+    bool unread = log->head.attempt_id == 0 && log->head.attempt >= log->head.number;
+    if (unread || !hub_head_ended(&log->head))
+        return VIEWER_IDLE; /* how an attempt stands that was just gone on to is still asked about */
     if (!viewer->fixed && log->head.attempt > log->head.number)
         return next_attempt(viewer, out);
     if (!viewer->fixed && !hub_head_final(&log->head))

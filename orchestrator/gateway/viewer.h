@@ -34,10 +34,11 @@ struct viewer {
     struct hub_run *run;
     struct segment seen; /* of a chunk in run */
     enum viewer_format format;
-    enum query_stream stream;
-    bool follow, fixed; /* fixed: stays with its attempt */
-    int64_t cursor;     /* the next offset */
-    int64_t end_at;     /* stops there; -1: nowhere */
+    char stream[STREAM_NAME_MAX]; /* STREAMS_ALL: all */
+    int wanted;                   /* its number in this log */
+    bool follow, fixed;           /* fixed: stays with its attempt */
+    int64_t cursor;               /* the next offset */
+    int64_t end_at;               /* stops there; -1: nowhere */
     bool hello, ended;
     int64_t told_attempt;
     char told_status[16], told_reason[32];

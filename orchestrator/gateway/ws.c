@@ -145,6 +145,10 @@ static void on_opened(void *arg, const struct err *err, const struct hub_head *h
         close_with(ws, MESSAGE_CLOSE_NOT_FOUND, "there is no such job or attempt");
         return;
     }
+    if (head->services_known && streams_find(head->services, ws->query.stream) == STREAMS_NO_SUCH) {
+        close_with(ws, MESSAGE_CLOSE_BAD, "the job has no such stream");
+        return;
+    }
     if (cursor > head->log_bytes && hub_head_ended(head)) {
         close_with(ws, MESSAGE_CLOSE_BAD, "the offset lies behind the end of the log");
         return;
@@ -154,9 +158,9 @@ static void on_opened(void *arg, const struct err *err, const struct hub_head *h
         return;
     }
     ws->viewer->format = VIEWER_WS;
-    ws->viewer->stream = ws->query.stream;
+    snprintf(ws->viewer->stream, sizeof ws->viewer->stream, "%s", ws->query.stream);
     ws->viewer->follow = true;
-    ws->viewer->fixed = ws->query.attempt > 0;
+    ws->viewer->fixed = query_stays(&ws->query);
     ws->viewer->cursor = cursor;
     want_write(ws);
 }

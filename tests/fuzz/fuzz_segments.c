@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size) {
         abort();
     int64_t seen = 0;
     bool at_end = true;
-    int64_t tail = opening_tail_in(&chunk, QUERY_STREAM_ANY, 2, &seen, &at_end);
+    int64_t tail = opening_tail_in(&chunk, STREAM_NONE, 2, &seen, &at_end);
     if (tail >= 0 && (tail <= chunk.offset || tail > end))
         abort();
     api_chunk_done(&chunk);

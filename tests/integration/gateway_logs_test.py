@@ -302,6 +302,31 @@ def test_ws_gap_and_retry(pg, gw):
     expect("of one attempt", (messages[-1]["type"], messages[-1]["status"], messages[-1]["exit_code"], code),
            ("end", "failed", 1, 1000))
     expect("text follows too", gw.get(f"/v1/jobs/{job}/logs?follow=true&attempt=1").data, b"abcxyz")
+    messages, code = whole(gw, job, "?attempt=1&offset=104")
+    expect("who comes back goes on", [(m["type"], m.get("text")) for m in messages if m["type"] != "status"],
+           [("hello", None), ("log", "yz"), ("attempt", None), ("log", "again\n"), ("end", None)])
+    expect("to the job's end", (messages[-1]["status"], messages[-1]["offset"], code), ("succeeded", 6, 1000))
+
+
+def test_streams(pg, gw):
+    job = submit(pg)
+    path = f"/v1/jobs/{job}/logs"
+    expect("a service that may come", gw.get(path + "?stream=service:db").data, b"")
+    log = Log(pg, job)
+    pg.sql(f"update berth.attempts set services = '{{db,cache}}' where id = {log.id}")
+    log.add((3, b"pulling\n"), (16, b"ready\n"), (1, b"out\n"), (17, b"warm\n"), (2, b"err\n"), (16, b"bye\n"))
+    log.end()
+    for stream, data in (("stdout", b"out\n"), ("stderr", b"err\n"), ("system", b"pulling\n"),
+                         ("service:db", b"ready\nbye\n"), ("service:cache", b"warm\n")):
+        expect(stream, gw.get(path + f"?stream={stream}").data, data)
+        only = [m for m in whole(gw, job, f"?stream={stream}")[0] if m["type"] == "log"]
+        expect(stream + " in messages", ({m["stream"] for m in only}, "".join(m["text"] for m in only)), ({stream}, data.decode()))
+    expect("tail", gw.get(path + "?stream=service:db&tail=1").data, b"bye\n")
+    expect("all", gw.get(path).data, log.all)
+    detail = problem(gw.get(path + "?stream=service:web"), 400)["detail"]
+    expect("it says which there are", detail.endswith("it has stdout, stderr, system, service:db and service:cache"), True)
+    expect("unknown", whole(gw, job, "?stream=service:web")[1], 4400)
+    problem(gw.get(path + "?stream=service"), 400)
 
 
 def test_ws_token(pg, gw):

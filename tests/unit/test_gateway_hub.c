@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "orchestrator/gateway/opening.h"
 #include "orchestrator/gateway/viewer.h"
 
 #define JOB "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -302,6 +303,96 @@ Test(hub, goes_on_with_the_next_attempt) {
     cr_expect(strstr(buf_str(&out), "{\"type\":\"attempt\",\"attempt\":2}"), "%s", buf_str(&out));
     cr_expect_eq(a->cursor, 0);
     cr_expect_eq(a->member.log->head.number, 2);
+    viewer_free(a);
+}
+
+static void add_of(const char *text, const unsigned char segments[][SEGMENT_BYTES], size_t count) {
+    add(text);
+    db.chunks[db.count - 1].segments = (unsigned char *)segments;
+    db.chunks[db.count - 1].segments_len = count * SEGMENT_BYTES;
+}
+
+Test(hub, streams_have_their_names_and_are_told_apart) {
+    static const unsigned char segments[][SEGMENT_BYTES] = {
+        {4, [4] = STREAM_STDOUT}, {4, [4] = STREAM_SYSTEM}, {3, [4] = STREAM_SERVICE + 1}};
+    AUTO_BUF struct buf out = BUF(1 << 20);
+    struct viewer *all = view(VIEWER_NDJSON, 0), *one = view(VIEWER_TEXT, 0), *none = view(VIEWER_TEXT, 0);
+    snprintf(one->stream, sizeof one->stream, "service:cache");
+    snprintf(none->stream, sizeof none->stream, "service:other");
+    db.head.services = "db,cache";
+    add_of("out\nsys\nsrv", segments, 3);
+    answer_heads();
+    drain(all, &out);
+    cr_expect(strstr(buf_str(&out), "\"stream\":\"stdout\",\"text\":\"out\\n\""), "%s", buf_str(&out));
+    cr_expect(strstr(buf_str(&out), "\"stream\":\"system\",\"text\":\"sys\\n\""), "%s", buf_str(&out));
+    cr_expect(strstr(buf_str(&out), "\"offset\":8,"), "%s", buf_str(&out));
+    cr_expect(strstr(buf_str(&out), "\"stream\":\"service:cache\",\"text\":\"srv\""), "%s", buf_str(&out));
+    drain(one, &out);
+    cr_expect_str_eq(buf_str(&out), "srv");
+    cr_expect_eq(drain(none, &out), VIEWER_IDLE);
+    cr_expect_str_eq(buf_str(&out), "");
+    cr_expect_eq(none->cursor, 11);
+    viewer_free(all);
+    viewer_free(one);
+    viewer_free(none);
+}
+
+Test(hub, the_tail_of_a_stream_jumps_over_the_others) {
+    static const unsigned char segments[][SEGMENT_BYTES] = {{4, [4] = STREAM_STDOUT},
+                                                            {4, [4] = STREAM_SERVICE},
+                                                            {4, [4] = STREAM_STDOUT},
+                                                            {4, [4] = STREAM_SYSTEM}};
+    int64_t seen = 0;
+    bool at_end = true;
+    add_of("one\ndb1\ntwo\nsys\n", segments, 4);
+    cr_expect_eq(opening_tail_in(&db.chunks[0], STREAM_STDOUT, 1, &seen, &at_end), 4);
+    seen = 0, at_end = true;
+    cr_expect_eq(opening_tail_in(&db.chunks[0], STREAM_NONE, 3, &seen, &at_end), 4);
+    seen = 0, at_end = true;
+    cr_expect_eq(opening_tail_in(&db.chunks[0], STREAM_SERVICE, 1, &seen, &at_end), -1);
+}
+
+Test(hub, waits_through_a_retry_and_ends_with_the_job) {
+    AUTO_BUF struct buf out = BUF(1 << 20);
+    db.head.status = "retrying";
+    db.head.attempt_status = "failed";
+    add("one");
+    struct viewer *a = view(VIEWER_NDJSON, 2); /* comes back in the midst of the first attempt */
+    answer_heads();
+    cr_expect_eq(drain(a, &out), VIEWER_IDLE);
+    cr_expect(strstr(buf_str(&out), "\"text\":\"e\"") && !strstr(buf_str(&out), "\"end\""), "%s",
+              buf_str(&out));
+    db.head.status = "canceled";
+    hub_tick(hub);
+    answer_heads();
+    cr_expect_eq(drain(a, &out), VIEWER_END);
+    cr_expect(
+        strstr(buf_str(&out), "\"type\":\"end\",\"offset\":3,\"status\":\"canceled\",\"exit_code\":null"),
+        "%s", buf_str(&out));
+    viewer_free(a);
+}
+
+/* The head that it goes on with is put together from the last one, whose job has ended by now. */
+Test(hub, does_not_end_before_the_next_attempt_was_read) {
+    AUTO_BUF struct buf out = BUF(1 << 20);
+    struct viewer *a = view(VIEWER_NDJSON, 0);
+    db.head.attempt_status = "failed";
+    db.head.status = "succeeded";
+    db.head.attempt = 2;
+    answer_heads();
+    cr_expect_eq(drain(a, &out), VIEWER_IDLE);
+    cr_expect(strstr(buf_str(&out), "\"type\":\"attempt\"") && !strstr(buf_str(&out), "\"end\""), "%s",
+              buf_str(&out));
+    db.head.number = 2;
+    db.head.attempt_id = 8;
+    db.head.attempt_status = "succeeded";
+    db.head.exit_code = 0;
+    add("two");
+    answer_heads();
+    cr_expect_eq(drain(a, &out), VIEWER_END);
+    cr_expect(strstr(buf_str(&out), "\"text\":\"two\"") &&
+                  strstr(buf_str(&out), "\"type\":\"end\",\"offset\":3"),
+              "%s", buf_str(&out));
     viewer_free(a);
 }
 

@@ -49,16 +49,31 @@ Test(query, refuses_what_it_does_not_know) {
         int (*take)(const struct query *q, void *out, struct err *err);
         const char *text, *word;
     } cases[] = {
-        {take_list, "nonsense=1", "nonsense"},     {take_list, "limit=0", "from 1 to 200"},
-        {take_list, "limit=201", "201"},           {take_list, "limit=+1", "whole number"},
-        {take_list, "limit=1&limit=1", "twice"},   {take_list, "status=queued,happy", "happy"},
-        {take_list, "status=", "status"},          {take_list, "label==b", "name=value"},
-        {take_list, "label=a", "name=value"},      {take_list, "cursor=!!", "cursor"},
-        {take_logs, "offset=-1", "offset"},        {take_logs, "offset=99999999999999999999", "offset"},
-        {take_logs, "tail=1&offset=0", "exclude"}, {take_logs, "stream=both", "stdout"},
-        {take_logs, "attempt=0", "attempt"},       {take_logs, "follow=maybe", "follow"},
-        {take_live, "follow=true", "follow"},      {take_live, "limit=1", "limit"},
-        {take_wait, "wait=forever", "wait"},       {take_wait, "wait=10h", "300s"},
+        {take_list, "nonsense=1", "nonsense"},
+        {take_list, "limit=0", "from 1 to 200"},
+        {take_list, "limit=201", "201"},
+        {take_list, "limit=+1", "whole number"},
+        {take_list, "limit=1&limit=1", "twice"},
+        {take_list, "status=queued,happy", "happy"},
+        {take_list, "status=", "status"},
+        {take_list, "label==b", "name=value"},
+        {take_list, "label=a", "name=value"},
+        {take_list, "cursor=!!", "cursor"},
+        {take_logs, "offset=-1", "offset"},
+        {take_logs, "offset=99999999999999999999", "offset"},
+        {take_logs, "tail=1&offset=0", "exclude"},
+        {take_logs, "stream=both", "stdout"},
+        {take_logs, "stream=", "service:NAME"},
+        {take_logs, "stream=service:", "service:NAME"},
+        {take_logs, "stream=service:-x", "none of"},
+        {take_logs, "stream=service:A", "none of"},
+        {take_logs, "stream=service:abcdefghijklmnopqrstuvwxy", "none of"},
+        {take_logs, "attempt=0", "attempt"},
+        {take_logs, "follow=maybe", "follow"},
+        {take_live, "follow=true", "follow"},
+        {take_live, "limit=1", "limit"},
+        {take_wait, "wait=forever", "wait"},
+        {take_wait, "wait=10h", "300s"},
         {take_none, "a", "known: none"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
@@ -88,7 +103,8 @@ Test(query, logs) {
     struct logs_query logs;
     cr_assert_eq(query_logs(&query, false, &logs, NULL), 0);
     cr_expect(logs.offset == 5 && logs.limit == 7 && logs.attempt == 2 && logs.tail == -1 && logs.follow);
-    cr_expect_eq(logs.stream, QUERY_STREAM_STDERR);
+    cr_expect_str_eq(logs.stream, "stderr");
+    cr_expect_not(query_stays(&logs), "attempt and offset are a position");
     query_done(&query);
 }
 
@@ -179,4 +195,34 @@ Test(query, small_words) {
     cr_expect(query_request_id_ok("abc-1_2.3:4"));
     cr_expect(!query_request_id_ok(""));
     cr_expect(!query_request_id_ok("a\r\nSet-Cookie: b"));
+}
+
+Test(query, takes_every_stream_by_its_name) {
+    static const char *const names[] = {"stdout", "stderr", "system", "service:db",
+                                        "service:abcdefghijklmnopqrstuvwx"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        char text[64];
+        struct logs_query logs;
+        struct err err = {0};
+        snprintf(text, sizeof text, "stream=%s&attempt=1", names[i]);
+        struct query query = make(text);
+        cr_assert_eq(query_logs(&query, true, &logs, &err), 0, "%s: %s", names[i], err.text);
+        cr_expect_str_eq(logs.stream, names[i]);
+        cr_expect(query_stays(&logs), "an attempt alone is this one");
+        query_done(&query);
+    }
+}
+
+Test(streams, are_found_by_name_and_named_by_number) {
+    char out[STREAMS_TEXT_MAX], name[STREAM_NAME_MAX];
+    cr_expect_eq(streams_find("db,cache", STREAMS_ALL), STREAM_NONE);
+    cr_expect_eq(streams_find("db,cache", "stderr"), STREAM_STDERR);
+    cr_expect_eq(streams_find("db,cache", "service:cache"), STREAM_SERVICE + 1);
+    cr_expect_eq(streams_find("db,cache", "service:d"), STREAMS_NO_SUCH);
+    cr_expect_eq(streams_find("", "service:db"), STREAMS_NO_SUCH);
+    cr_expect_str_eq(streams_name("db,cache", STREAM_SERVICE, name), "service:db");
+    cr_expect_str_eq(streams_name("db,cache", STREAM_SYSTEM, name), "system");
+    cr_expect_str_eq(streams_name("db", 200, name), "service:?");
+    cr_expect_str_eq(streams_list("", out), "stdout, stderr and system");
+    cr_expect_str_eq(streams_list("db,cache", out), "stdout, stderr, system, service:db and service:cache");
 }

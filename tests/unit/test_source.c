@@ -1,0 +1,301 @@
+/* Spools read in visits, against a log that remembers everything. */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fdutil.h"
+#include "base/mem.h"
+#include "orchestrator/scribe/source.h"
+#include "orchestrator/scribe/walk.h"
+#include "proto/stream.h"
+
+enum { LOG_MAX = 4 * 1024 * 1024, ROWS_MAX = 4096, ROUNDS = 60 };
+
+static char dir[] = "/tmp/berth-test-source-XXXXXX";
+static int dir_fd = -1;
+static struct err err;
+
+static struct {
+    unsigned char bytes[LOG_MAX];
+    struct row {
+        int64_t offset, len;
+        bool gap;
+    } rows[ROWS_MAX];
+    size_t count;
+} stored; /* what the database would have */
+
+static struct buf written; /* all output of the main source */
+static struct source sources[PACK_SOURCES_MAX];
+static struct pack_position at;
+static int write_fd[PACK_SOURCES_MAX];
+
+static void begin(void) {
+    cr_assert_not_null(mkdtemp(dir));
+    dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    written = BUF(LOG_MAX);
+}
+static void finish(void) {
+    buf_done(&written);
+    close(dir_fd);
+    dir_remove_tree(AT_FDCWD, dir, NULL);
+}
+TestSuite(source, .init = begin, .fini = finish);
+
+static void start(unsigned count, bool unhashed) {
+    at = (struct pack_position){.unhashed = unhashed};
+    crypto_hash_sha256_init(&at.sha);
+    stored.count = 0;
+    buf_clear(&written);
+    for (unsigned i = 0; i < count; i++) {
+        char name[] = "spool.0";
+        name[6] = (char)('0' + i);
+        write_fd[i] = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+        sources[i] = (struct source){.fd = -1};
+        cr_assert_eq(source_open(&sources[i], dir_fd, name, &err), 0, "%s", err.text);
+        source_reset(&sources[i], 0);
+    }
+}
+static void stop(unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        close(write_fd[i]);
+        source_close(&sources[i]);
+    }
+}
+
+static void put(unsigned source, enum spool_type type, enum spool_stream stream, const void *bytes,
+                size_t len) {
+    unsigned char record[SPOOL_HEADER_BYTES + SPOOL_PAYLOAD_MAX];
+    static uint64_t time_us;
+    time_us += (uint64_t)(rand() % 900);
+    spool_put_header(record, &(struct spool_header){type, stream, (uint32_t)len, time_us});
+    memcpy(record + SPOOL_HEADER_BYTES, bytes, len);
+    cr_assert_eq(fd_write_all(write_fd[source], record, SPOOL_HEADER_BYTES + len, &err), 0);
+}
+
+static void say_something(unsigned source, size_t most) {
+    static unsigned char bytes[SPOOL_PAYLOAD_MAX];
+    size_t len = (size_t)rand() % (most < sizeof bytes ? most : sizeof bytes) + 1;
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = (unsigned char)rand();
+    put(source, SPOOL_OUTPUT, rand() % 3 ? SPOOL_STDOUT : SPOOL_STDERR, bytes, len);
+    if (source == PACK_MAIN)
+        cr_assert_eq(buf_add(&written, bytes, len), 0);
+}
+
+/* As ship_log and ship_slide do. */
+static void store(const struct pack *pack, int64_t limit) {
+    int64_t head_end = pack_head_end(limit), tail = pack_tail_begin(limit, pack->at.log_bytes);
+    size_t kept = 0;
+    for (size_t i = 0; i < pack->count; i++) {
+        const struct pack_chunk *c = &pack->chunks[i];
+        int64_t len = c->gap_bytes ? c->gap_bytes : (int64_t)c->bytes.len;
+        cr_assert_lt(stored.count, ROWS_MAX);
+        if (stored.count > 0) {
+            const struct row *last = &stored.rows[stored.count - 1];
+            cr_assert_geq(c->log_offset, last->offset + last->len, "rows lie one behind the other");
+        }
+        stored.rows[stored.count++] = (struct row){c->log_offset, len, c->gap_bytes > 0};
+        if (!c->gap_bytes)
+            memcpy(stored.bytes + c->log_offset, c->bytes.data, c->bytes.len);
+    }
+    for (size_t i = 0; i < stored.count; i++) {
+        struct row row = stored.rows[i];
+        if (row.offset < head_end || row.offset + row.len > tail)
+            stored.rows[kept++] = row;
+    }
+    stored.count = kept;
+}
+
+/* One visit; one time in some the commit fails, and nothing has happened. */
+static void visit(unsigned count, int64_t limit, bool final) {
+    struct pack *pack = mem_alloc(sizeof *pack);
+    pack_begin(pack, &at, limit);
+    for (unsigned i = count; i-- > 0;)
+        cr_assert_geq(source_take(&sources[i], pack, i, count, final, &err), 0, "%s", err.text);
+    pack_finish(pack);
+    if (rand() % 5 == 0) {
+        for (unsigned i = 0; i < count; i++)
+            source_reset(&sources[i], at.raw_pos[i]);
+    } else {
+        store(pack, limit);
+        for (unsigned i = 0; i < count; i++)
+            source_committed(&sources[i], pack, i);
+        at = pack->at;
+    }
+    pack_done(pack);
+    free(pack);
+}
+
+static bool waits(unsigned count) {
+    for (unsigned i = 0; i < count; i++)
+        if (source_unread(&sources[i], at.raw_pos[i]) > 0)
+            return true;
+    return false;
+}
+
+/* Every byte of head and tail is there, and no row lies anywhere but where bytes belong. */
+static void check(int64_t limit, bool unhashed) {
+    int64_t total = (int64_t)written.len, head_end = pack_head_end(limit),
+            tail = pack_tail_begin(limit, total);
+    cr_assert_eq(at.log_bytes, total);
+    cr_assert_eq(at.lost_bytes, 0);
+    cr_assert_eq(at.output_bytes[PACK_MAIN], total);
+    AUTO_FREE bool *covered = mem_alloc((size_t)total + 1);
+    for (size_t i = 0; i < stored.count; i++) {
+        struct row row = stored.rows[i];
+        cr_assert_leq(row.offset + row.len, total);
+        cr_assert_eq(memcmp(stored.bytes + row.offset, written.data + row.offset, (size_t)row.len), 0,
+                     "row at %lld", (long long)row.offset);
+        memset(covered + row.offset, 1, (size_t)row.len);
+    }
+    for (int64_t i = 0; i < total; i++)
+        if (i < head_end || i >= tail)
+            cr_assert(covered[i], "byte %lld of %lld, limit %lld", (long long)i, (long long)total,
+                      (long long)limit);
+    if (unhashed)
+        return;
+    unsigned char got[32], want[32];
+    cr_assert_not(at.unhashed);
+    crypto_hash_sha256_final(&at.sha, got);
+    crypto_hash_sha256(want, (const unsigned char *)buf_str(&written), written.len);
+    cr_assert_eq(memcmp(got, want, 32), 0);
+}
+
+static void run_randomly(bool unhashed) {
+    for (int round = 0; round < ROUNDS; round++) {
+        int64_t limit = rand() % 4 ? rand() % 300000 : rand() % 20;
+        size_t total = (size_t)(rand() % (LOG_MAX / 4)), most = rand() % 2 ? 100 : SPOOL_PAYLOAD_MAX;
+        start(1, unhashed);
+        while (written.len < total) {
+            for (int n = rand() % 200; n > 0 && written.len < total; n--)
+                say_something(PACK_MAIN, most);
+            visit(1, limit, false);
+        }
+        while (waits(1))
+            visit(1, limit, false);
+        check(limit, unhashed);
+        stop(1);
+    }
+}
+
+Test(source, head_and_tail_are_exact_however_much_was_skipped) {
+    srand(4711);
+    run_randomly(false);
+}
+
+Test(source, head_and_tail_are_exact_when_what_slides_out_is_not_even_read) {
+    srand(4712);
+    run_randomly(true);
+}
+
+Test(source, what_is_certain_to_slide_out_is_not_stored) {
+    enum { LIMIT = 100000, RECORDS = 300 };
+    static unsigned char bytes[10000];
+    start(1, false);
+    for (int i = 0; i < RECORDS; i++)
+        put(PACK_MAIN, SPOOL_OUTPUT, SPOOL_STDOUT, bytes, sizeof bytes);
+    struct pack *pack = mem_alloc(sizeof *pack);
+    pack_begin(pack, &at, LIMIT);
+    cr_expect_eq(source_take(&sources[0], pack, 0, 1, false, &err), SOURCE_END);
+    cr_expect_eq(pack->at.log_bytes, (int64_t)RECORDS * (int64_t)sizeof bytes);
+    int64_t held = 0;
+    for (size_t i = 0; i < pack->count; i++)
+        held += (int64_t)pack->chunks[i].bytes.len;
+    cr_expect_leq(held, LIMIT + (int64_t)sizeof bytes, "%lld", (long long)held);
+    pack_done(pack);
+    free(pack);
+    stop(1);
+}
+
+Test(source, each_gets_its_share_and_its_stream) {
+    start(3, false);
+    static unsigned char bytes[50000];
+    for (int i = 0; i < 100; i++)
+        for (unsigned s = 0; s < 3; s++) {
+            memset(bytes, (int)('a' + s), sizeof bytes);
+            put(s, SPOOL_OUTPUT, SPOOL_SYSTEM, bytes, sizeof bytes); /* whatever it calls itself */
+        }
+    struct pack *pack = mem_alloc(sizeof *pack);
+    pack_begin(pack, &at, 1 << 30);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_expect_eq(source_take(&sources[i], pack, i, 3, false, &err), SOURCE_MORE);
+        cr_expect_lt(pack->at.raw_pos[i], PACK_RAW_BYTES_MAX / 3 + SPOOL_PAYLOAD_MAX + SPOOL_HEADER_BYTES);
+        cr_expect_gt(pack->at.raw_pos[i], PACK_RAW_BYTES_MAX / 4);
+    }
+    pack_finish(pack);
+    static const int streams[] = {STREAM_STDOUT, STREAM_SYSTEM, STREAM_SERVICE};
+    for (size_t i = 0; i < pack->count; i++) {
+        const unsigned char *segments = (unsigned char *)pack->chunks[i].segments.data;
+        size_t byte = 0;
+        for (size_t s = 0; s < pack->chunks[i].segments.len; s += PACK_SEGMENT_BYTES) {
+            uint32_t len;
+            memcpy(&len, segments + s, sizeof len);
+            cr_assert_eq(segments[s + 4], streams[pack->chunks[i].bytes.data[byte] - 'a']);
+            byte += len;
+        }
+    }
+    pack_done(pack);
+    free(pack);
+    stop(3);
+}
+
+/* The same bytes in the same pieces, whether they are read or walked over. */
+Test(source, a_walk_sees_what_a_reader_sees) {
+    srand(4713);
+    start(1, false);
+    int64_t output = 0, lost = 0;
+    for (int i = 0; i < 3000; i++) {
+        unsigned char noise[300];
+        size_t len = (size_t)rand() % sizeof noise + 1;
+        for (size_t k = 0; k < len; k++)
+            noise[k] = rand() % 3 ? (unsigned char)rand() : SPOOL_MAGIC;
+        if (i % 5 == 0)
+            cr_assert_eq(fd_write_all(write_fd[0], noise, len, &err), 0);
+        else if (i % 7 == 0)
+            put(0, SPOOL_LOST, SPOOL_STDOUT, &(struct spool_lost){.bytes = rand() % 9},
+                sizeof(struct spool_lost));
+        else
+            put(0, SPOOL_OUTPUT, SPOOL_STDOUT, noise, i % 11 ? len : 1);
+    }
+    struct walk walk;
+    struct walk_piece piece;
+    walk_begin(&walk, sources[0].fd, 0, source_unread(&sources[0], 0));
+    while (walk_look(&walk, &piece, &err) == 1) {
+        output += piece.output_bytes;
+        lost += piece.lost_bytes;
+        walk_over(&walk, &piece);
+    }
+    while (waits(1)) {
+        int64_t before = at.raw_pos[0];
+        visit(1, 1 << 30, false);
+        if (at.raw_pos[0] == before && rand() % 50 == 0)
+            break; /* an incomplete record at the end */
+    }
+    cr_expect_eq(walk.pos, at.raw_pos[0]);
+    cr_expect_eq(output, at.output_bytes[0]);
+    cr_expect_eq(lost, at.lost_bytes);
+    stop(1);
+}
+
+Test(source, one_that_is_shortened_is_counted_anew) {
+    enum { LIMIT = 50000 };
+    srand(4714);
+    start(1, false);
+    while (written.len < 200000)
+        say_something(0, 1000);
+    struct pack *pack = mem_alloc(sizeof *pack);
+    pack_begin(pack, &at, LIMIT);
+    cr_expect_eq(source_take(&sources[0], pack, 0, 1, false, &err), SOURCE_END);
+    cr_expect_gt(sources[0].counted, 0);
+    pack_done(pack);
+    cr_assert_eq(ftruncate(write_fd[0], 10), 0);
+    pack_begin(pack, &at, LIMIT);
+    cr_expect_eq(source_take(&sources[0], pack, 0, 1, false, &err), SOURCE_TORN);
+    cr_expect_eq(sources[0].counted, 0);
+    cr_expect_eq(pack->at.log_bytes, 0);
+    pack_done(pack);
+    free(pack);
+    stop(1);
+}
