@@ -121,22 +121,21 @@ void expect_text(const char *sql, const char *expected) {
 
 /* --- at once --- */
 
-struct waiting {
-    size_t open;
+enum { LOOK_US = 5000 };
+
+static struct one_of {
     struct at_once *all;
-};
-struct one_of {
-    struct waiting *waiting;
     size_t at;
-};
+} asked[AT_ONCE_MAX];
+static size_t open_count;
 
 static void on_answer(void *arg, const PGresult *result, const struct err *why) {
     struct one_of *one = arg;
     if (why)
-        one->waiting->all->errs[one->at] = *why;
+        one->all->errs[one->at] = *why;
     else
-        one->waiting->all->results[one->at] = PQcopyResult(result, PG_COPYRES_ATTRS | PG_COPYRES_TUPLES);
-    one->waiting->open--;
+        one->all->results[one->at] = PQcopyResult(result, PG_COPYRES_ATTRS | PG_COPYRES_TUPLES);
+    open_count--;
 }
 
 static void open_pool(void) {
@@ -148,18 +147,33 @@ static void open_pool(void) {
     cr_assert_eq(db_pool_new(loop, &settings, &pool, &err), 0, "%s", err.text);
 }
 
-void ask_at_once(const struct claim *claims, size_t count, struct at_once *ret) {
-    struct waiting waiting = {.open = count, .all = ret};
-    struct one_of one[AT_ONCE_MAX];
+static void send_all(const struct claim *claims, size_t count, struct at_once *ret) {
     *ret = (struct at_once){0};
     if (!pool)
         open_pool();
+    open_count = count;
     for (size_t i = 0; i < count; i++) {
-        one[i] = (struct one_of){&waiting, i};
-        cr_assert_eq(claim_send(pool, &claims[i], on_answer, &one[i], &err), 0, "%s", err.text);
+        asked[i] = (struct one_of){ret, i};
+        cr_assert_eq(claim_send(pool, &claims[i], on_answer, &asked[i], &err), 0, "%s", err.text);
     }
-    while (waiting.open)
+}
+
+void ask_to_the_end(void) {
+    while (open_count)
         cr_assert_geq(sd_event_run(loop, UINT64_MAX), 0);
+}
+
+void ask_at_once(const struct claim *claims, size_t count, struct at_once *ret) {
+    send_all(claims, count, ret);
+    ask_to_the_end();
+}
+
+void ask_until_blocked(const struct claim *claims, size_t count, struct at_once *ret) {
+    send_all(claims, count, ret);
+    while (strcmp(text_of("select exists (select from pg_locks where not granted)"), "t") != 0) {
+        cr_assert(open_count, "nobody waits for a lock");
+        cr_assert_geq(sd_event_run(loop, LOOK_US), 0);
+    }
 }
 
 void at_once_done(struct at_once *all) {

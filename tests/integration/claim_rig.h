@@ -36,6 +36,9 @@ struct at_once {
     struct err errs[AT_ONCE_MAX];
 };
 void ask_at_once(const struct claim *claims, size_t count, struct at_once *ret);
+/* The same in two parts: until one of them waits for a lock, and to the end. */
+void ask_until_blocked(const struct claim *claims, size_t count, struct at_once *ret);
+void ask_to_the_end(void);
 void at_once_done(struct at_once *all);
 
 #endif

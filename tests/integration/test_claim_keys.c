@@ -72,6 +72,7 @@ Test(claim_keys, lost_and_canceling_jobs_hold_the_key_and_retrying_ones_do_not) 
                  " where status = 'preparing'",
                  rows[i].status);
         run(sql);
+        expect_text("select berth.key_room('default', 'k', 1)", rows[i].taken ? "1" : "0");
         add_keyed("next", "k", 1, "queue");
         AUTO_RESULT PGresult *r = take(other, want(1));
         cr_expect_eq(PQntuples(r), rows[i].taken, "%s", rows[i].status);
@@ -236,22 +237,21 @@ Test(claim_keys, reject_refuses_while_others_are_unfinished) {
     end();
 }
 
-Test(claim_keys, of_two_that_reject_at_once_one_gets_in, .timeout = 150) {
-    enum { ROUNDS = 40, TWO = 2 };
+#define REJECTING                                                                                            \
+    "insert into berth.jobs (id, spec, concurrency_key, concurrency_max, on_conflict)"                       \
+    " values (berth.uuid7(), '{}', 'k', 1, 'reject')"
+
+Test(claim_keys, whoever_comes_while_another_one_enters_waits_for_its_end) {
     begin("reject_both");
-    for (int round = 0; round < ROUNDS; round++) {
-        struct claim inserts[TWO];
-        struct at_once all;
-        for (int i = 0; i < TWO; i++)
-            inserts[i] = (struct claim){
-                .sql = "insert into berth.jobs (id, spec, concurrency_key, concurrency_max, on_conflict)"
-                       " values (berth.uuid7(), '{}', 'k', 1, 'reject')"};
-        ask_at_once(inserts, TWO, &all);
-        cr_assert_eq(!all.results[0] + !all.results[1], 1, "round %d: %s %s", round, all.errs[0].text,
-                     all.errs[1].text);
-        at_once_done(&all);
-        run("update berth.jobs set status = 'canceled' where status = 'queued'");
-    }
+    cr_assert_eq(db_begin(db, &ctx, &err), 0);
+    run(REJECTING); /* not committed */
+    cr_assert_eq(db_run(other, &ctx, "set lock_timeout = '100 ms'", &err), 0);
+    cr_expect_eq(db_run(other, &ctx, REJECTING, &err), -1);
+    cr_expect_eq(err.code, db_sqlstate("55P03"), "it is blocked: %s", err.text);
+    AUTO_RESULT PGresult *none = take(other, want(1)); /* a claim is not */
+    cr_assert_eq(db_commit(db, &ctx, &err), 0);
+    cr_expect_eq(db_run(other, &ctx, REJECTING, &err), -1);
+    cr_expect_eq(err.code, db_sqlstate("BE002"), "%s", err.text);
     end();
 }
 

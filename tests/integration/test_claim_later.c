@@ -19,10 +19,10 @@ Test(claim_later, a_retry_is_taken_when_its_time_has_come_among_the_others) {
     add("again", 0, 1, 0);
     AUTO_RESULT PGresult *first = take(db, want(1));
     put_off("again", "1 hour");
-    add("younger", 0, 1, 0);
     add("higher", 1, 1, 0);
-    AUTO_RESULT PGresult *early = take(db, want(1));
+    AUTO_RESULT PGresult *early = take(db, want(10));
     cr_expect_str_eq(names(early), "higher");
+    add("younger", 0, 1, 0);
     run("update berth.jobs set retry_at = now() where name = 'again'");
     AUTO_RESULT PGresult *r = take(db, want(2));
     cr_expect_str_eq(names(r), "again younger");
