@@ -122,11 +122,10 @@ void until(const char *sql, const char *id, const char *want) {
     }
 }
 
-static void write_spec(struct job *job, int64_t limit) {
+static void write_spec(struct job *job, const char *spec, int64_t limit) {
     struct attempt *a = job->attempt = mem_alloc(sizeof *a);
     struct spec_policy policy = spec_policy_builtin();
     AUTO_FAULTS struct spec_faults faults = {.count = 0};
-    const char *spec = "{\"image\": \"x\", \"deadlines\": {\"run\": \"10m\"}}";
     cr_assert_eq(spec_parse_text(spec, strlen(spec), &policy, &a->spec, &faults), 0);
     id_new_v7(a->job);
     snprintf(a->cluster, sizeof a->cluster, "%.36s", ask(CLUSTER_SQL, "1"));
@@ -147,10 +146,14 @@ static void write_spec(struct job *job, int64_t limit) {
 }
 
 struct job *new_job(int64_t limit) {
+    return new_job_of("{\"image\": \"x\", \"deadlines\": {\"run\": \"10m\"}}", limit);
+}
+
+struct job *new_job_of(const char *spec, int64_t limit) {
     struct job *job = mem_alloc(sizeof *job);
     job->log = BUF(LOG_MAX);
     job->time_us = (uint64_t)clock_real_us();
-    write_spec(job, limit);
+    write_spec(job, spec, limit);
     cr_assert_eq(attempt_create(attempts_fd, job->attempt, &err), 0, "%s", err.text);
     attempt_dir_name(job->attempt->job, 1, job->name);
     job->dir_fd = openat(attempts_fd, job->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -158,9 +161,10 @@ struct job *new_job(int64_t limit) {
     return job;
 }
 
-static void make_spool(struct job *job) {
-    job->spool_fd = openat(job->dir_fd, ATTEMPT_SPOOL, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    cr_assert_geq(job->spool_fd, 0);
+int make_spool(const struct job *job, const char *file) {
+    int fd = openat(job->dir_fd, file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    cr_assert_geq(fd, 0, "%s", file);
+    return fd;
 }
 
 void free_job(struct job *job) {
@@ -173,11 +177,16 @@ void free_job(struct job *job) {
 }
 
 void put(struct job *job, enum spool_type type, enum spool_stream stream, const void *bytes, size_t len) {
+    put_in(job, job->spool_fd, type, stream, bytes, len);
+}
+
+void put_in(struct job *job, int fd, enum spool_type type, enum spool_stream stream, const void *bytes,
+            size_t len) {
     unsigned char record[SPOOL_HEADER_BYTES + SPOOL_PAYLOAD_MAX];
     job->time_us += 300;
     spool_put_header(record, &(struct spool_header){type, stream, (uint32_t)len, job->time_us});
     memcpy(record + SPOOL_HEADER_BYTES, bytes, len);
-    cr_assert_eq(fd_write_all(job->spool_fd, record, SPOOL_HEADER_BYTES + len, &err), 0);
+    cr_assert_eq(fd_write_all(fd, record, SPOOL_HEADER_BYTES + len, &err), 0);
 }
 
 void say(struct job *job, enum spool_stream stream, const void *bytes, size_t len) {
@@ -209,7 +218,7 @@ void step(struct job *job, enum journal_step what, json_t *fields) {
 void start(struct job *job) {
     step(job, JOURNAL_PULLED, json_pack("{s:s}", "digest", "sha256:abc"));
     step(job, JOURNAL_CREATED, json_pack("{s:s}", "container", "c1"));
-    make_spool(job);
+    job->spool_fd = make_spool(job, ATTEMPT_SPOOL);
     step(job, JOURNAL_STARTED, json_pack("{s:s}", "container", "c1"));
     put(job, SPOOL_STARTED, 0, &(struct spool_started){.pid = 7}, sizeof(struct spool_started));
 }
@@ -252,7 +261,8 @@ static int64_t sum_segments(const unsigned char *segments, size_t len) {
         uint32_t n;
         memcpy(&n, segments + at, sizeof n);
         cr_expect_gt(n, 0);
-        cr_expect(segments[at + 4] == SPOOL_STDOUT || segments[at + 4] == SPOOL_STDERR);
+        cr_expect(segments[at + 4] == STREAM_STDOUT || segments[at + 4] == STREAM_STDERR ||
+                  segments[at + 4] == STREAM_SYSTEM || segments[at + 4] >= STREAM_SERVICE);
         sum += n;
     }
     return sum;

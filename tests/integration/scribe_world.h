@@ -16,6 +16,7 @@
 #include "proto/attempt.h"
 #include "proto/journal.h"
 #include "proto/spool.h"
+#include "proto/stream.h"
 #include "tests/support/pg.h"
 
 enum { WAIT_MS = 60000, LOOK_MS = 10, LOG_MAX = 64 * 1024 * 1024, LIMIT_BYTES = 48 * 1024 * 1024 };
@@ -45,7 +46,11 @@ struct job {
     uint64_t time_us;
 };
 struct job *new_job(int64_t limit); /* row and directory, as after a claim */
+struct job *new_job_of(const char *spec, int64_t limit);
 void free_job(struct job *job);
+int make_spool(const struct job *job, const char *file); /* of another source than the main container */
+void put_in(struct job *job, int fd, enum spool_type type, enum spool_stream stream, const void *bytes,
+            size_t len);
 void put(struct job *job, enum spool_type type, enum spool_stream stream, const void *bytes, size_t len);
 void say(struct job *job, enum spool_stream stream, const void *bytes, size_t len);
 void says(struct job *job, const char *text);
