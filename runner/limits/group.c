@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <libcgroup.h>
+#include <mntent.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -28,23 +29,25 @@ static void hush(void *arg, int level, const char *fmt, va_list args) {
 
 /* --- where the hierarchies are mounted --- */
 
+/* All of them: the library leaves out name=systemd, in which the engine makes its groups, too. */
 struct mounts {
-    struct cgroup_mount_point at;
-    void *handle;
-    bool begun;
+    FILE *file;
+    struct mntent at;
+    char text[LIMITS_FILE_MAX];
 };
 
 static bool mounts_next(struct mounts *m) {
-    m->at = (struct cgroup_mount_point){0}; /* the library does not end what it fills to the brim */
-    int rc = m->begun ? cgroup_get_controller_next(&m->handle, &m->at)
-                      : cgroup_get_controller_begin(&m->handle, &m->at);
-    m->begun = true;
-    return rc == 0;
+    if (!m->file)
+        m->file = setmntent("/proc/self/mounts", "re");
+    while (m->file && getmntent_r(m->file, &m->at, m->text, sizeof m->text))
+        if (strcmp(m->at.mnt_type, "cgroup") == 0 || strcmp(m->at.mnt_type, "cgroup2") == 0)
+            return true;
+    return false;
 }
 
 static void mounts_done(struct mounts *m) {
-    if (m->handle)
-        cgroup_get_controller_end(&m->handle);
+    if (m->file)
+        endmntent(m->file);
 }
 #define AUTO_MOUNTS CLEANUP(mounts_done)
 
@@ -170,17 +173,18 @@ int group_bound(const char *name, const struct limits_bound *bound, struct err *
  * moved out of a group: CGFLAG_DELETE_EMPTY_ONLY; and as that reports success for a group in use
  * (libcgroup 2.0.2), it is looked whether the group is still there. */
 int group_remove(const char *name, struct err *err) {
+    AUTO_GROUP struct cgroup *g = cgroup_new_cgroup(name);
     AUTO_MOUNTS struct mounts m = {0};
+    if (g && cgroup_add_all_controllers(g) == 0)
+        cgroup_delete_cgroup_ext(g, CGFLAG_DELETE_EMPTY_ONLY);
     while (mounts_next(&m)) {
-        AUTO_GROUP struct cgroup *g = cgroup_new_cgroup(name);
-        AUTO_FREE char *path = mem_printf("%s/%s", m.at.path, name);
-        if (access(path, F_OK) < 0)
+        AUTO_FREE char *path = mem_printf("%s/%s", m.at.mnt_dir, name);
+        if (rmdir(path) == 0 || errno == ENOENT)
             continue;
-        if (g && cgroup_add_controller(g, m.at.name))
-            cgroup_delete_cgroup_ext(g, CGFLAG_DELETE_EMPTY_ONLY);
-        if (access(path, F_OK) == 0)
+        if (errno == EBUSY)
             return err_set(err, ERR_AWAY, 0,
                            "the control group %s cannot be removed: something is left in it", path);
+        return err_sys(err, "remove the control group %s", path);
     }
     return 0;
 }
@@ -204,7 +208,7 @@ void group_dirs(const char *name, struct limits_dirs *ret_dirs) {
 int group_each(const char *name, void (*on_child)(void *arg, const char *child), void *arg, struct err *err) {
     AUTO_MOUNTS struct mounts m = {0};
     while (mounts_next(&m)) {
-        AUTO_FREE char *path = mem_printf("%s/%s", m.at.path, name);
+        AUTO_FREE char *path = mem_printf("%s/%s", m.at.mnt_dir, name);
         AUTO_DIR DIR *dir = opendir(path);
         if (!dir && errno != ENOENT)
             return err_sys(err, "list the control group %s", path);

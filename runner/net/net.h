@@ -47,9 +47,14 @@ int net_private_remove(const struct net_place *place, const struct ctx *ctx, str
 
 /* Sets the rules (nftables, a table of ours): from any bridge of ours nothing to 169.254.0.0/16 and to the
  * host's own addresses but what `allow` names (BERTH_EGRESS_ALLOW) and answers to connections from outside;
- * name service on port 53 stays open. May be repeated. on false: removes them. -1: the host does not allow
- * it; the text says what. */
+ * name service on port 53 stays open. One set for the host: the last call counts. May be repeated. on false:
+ * removes them. -1: the host does not allow it; the text says what. */
 int net_filter_set(bool on, const char *allow, struct err *err);
+/* Whether the rules are there; not whether they are the same. */
+bool net_filter_is_set(void);
+/* Whether the engine's bridges are interfaces of this network namespace, so that rules set here hold on them.
+ */
+bool net_filter_reaches(struct engine *engine, const struct ctx *ctx);
 /* ERR_INVALID says which part of the list is wrong and how it is written. */
 int net_filter_check(const char *allow, struct err *err);
 /* ERR_INVALID likewise for BERTH_NETWORK_POOL. */

@@ -2,6 +2,7 @@
 #ifndef BERTH_RUNNER_NET_PARTS_H
 #define BERTH_RUNNER_NET_PARTS_H
 
+#include "base/buf.h"
 #include "runner/docker/network.h"
 #include "runner/net/net.h"
 
@@ -16,6 +17,9 @@ enum {
 uint64_t net_hash(const char *text); /* FNV-1a; the same on every host and for ever */
 /* The interface of the network of this name: NET_BRIDGE_PREFIX and 11 hexadecimal digits. */
 const char *net_bridge_name(const char *network, char out[NET_BRIDGE_MAX]);
+
+/* What net_filter_set() gives to the kernel; for its tests. */
+int net_filter_rules(bool on, const char *allow, struct buf *rules, struct err *err);
 
 /* One runner of the host at a time; ends with the descriptor. */
 int net_lock(const struct net_place *place, const struct ctx *ctx, int *ret_fd, struct err *err);
