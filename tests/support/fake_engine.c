@@ -1,10 +1,12 @@
 #include "tests/support/fake_engine.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -100,7 +102,51 @@ static void serve(int listener, const struct fake_step *script, size_t count) {
     }
 }
 
-void fake_engine_start(struct fake_engine *ret, const struct fake_step *script, size_t count) {
+/* What the children, one for each connection, count together. */
+static atomic_uint *answered;
+
+static const struct fake_route *find_route(const struct fake_route *routes, size_t count,
+                                           const char *request) {
+    for (size_t i = 0; i < count; i++) {
+        const struct fake_route *route = &routes[i];
+        if (strncmp(request, route->begins, strlen(route->begins)) != 0 ||
+            (route->after && !answered[route->after - 1]))
+            continue;
+        if (atomic_fetch_add(&answered[i], 1) < route->times || !route->times)
+            return route;
+    }
+    return NULL;
+}
+
+static void serve_routes(int fd, const struct fake_route *routes, size_t count) {
+    static char request[REQUEST_MAX];
+    for (bool more = true; more && take_request(fd, request);) {
+        const struct fake_route *route = find_route(routes, count, request);
+        struct fake_step step = {.status = "599 Unexpected", .body = request};
+        if (route)
+            step = (struct fake_step){.status = route->status, .body = route->body, .then = route->then};
+        more = play(fd, &step, request, true);
+    }
+}
+
+static void accept_routes(int listener, const struct fake_route *routes, size_t count) {
+    signal(SIGCHLD, SIG_IGN);
+    for (;;) {
+        int fd = accept(listener, NULL, NULL);
+        must(fd >= 0, "accept");
+        pid_t pid = fork();
+        must(pid >= 0, "fork");
+        if (pid == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            serve_routes(fd, routes, count);
+            _exit(0);
+        }
+        close(fd);
+    }
+}
+
+/* Returns in the parent with the child's pid set, in the child with the listener. */
+static int begin(struct fake_engine *ret) {
     *ret = (struct fake_engine){.dir = "/tmp/fake-engine-XXXXXX"};
     must(mkdtemp(ret->dir), "mkdtemp");
     snprintf(ret->host, sizeof ret->host, "unix://%s/sock", ret->dir);
@@ -117,10 +163,30 @@ void fake_engine_start(struct fake_engine *ret, const struct fake_step *script, 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(1);
-        serve(listener, script, count);
-        _exit(0);
+        return listener;
     }
     close(listener);
+    return -1;
+}
+
+void fake_engine_start(struct fake_engine *ret, const struct fake_step *script, size_t count) {
+    int listener = begin(ret);
+    if (listener < 0)
+        return;
+    serve(listener, script, count);
+    _exit(0);
+}
+
+void fake_engine_route(struct fake_engine *ret, const struct fake_route *routes, size_t count) {
+    must(count <= FAKE_ROUTES_MAX, "routes");
+    answered = mmap(NULL, FAKE_ROUTES_MAX * sizeof *answered, PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    must(answered != MAP_FAILED, "mmap");
+    int listener = begin(ret);
+    if (listener < 0)
+        return;
+    accept_routes(listener, routes, count);
+    _exit(0);
 }
 
 void fake_engine_stop(struct fake_engine *fake) {

@@ -36,7 +36,20 @@ struct fake_engine {
     char host[96]; /* "unix:///tmp/…", for engine_settings */
 };
 
+/* In place of a script, for who asks in an order of its own: the first route that fits answers. Any number of
+ * connections at once; FAKE_FLOOD is not for routes. */
+struct fake_route {
+    const char *begins; /* with this the request line begins */
+    unsigned times;     /* so often it fits; 0: always */
+    unsigned after; /* it fits only when the route of this number (the first is 1) has answered; 0: at once */
+    const char *status; /* NULL: nothing is answered */
+    const char *body;
+    enum fake_then then;
+};
+enum { FAKE_ROUTES_MAX = 32 };
+
 /* Ends the process with a message when it cannot. */
+void fake_engine_route(struct fake_engine *ret, const struct fake_route *routes, size_t count);
 void fake_engine_start(struct fake_engine *ret, const struct fake_step *script, size_t count);
 void fake_engine_stop(struct fake_engine *fake);
 
