@@ -64,7 +64,10 @@ static int remove_leftovers(void) {
     OK(network_list(rig.engine, &rig.ctx, (struct engine_pairs){&label, 1}, &networks, &err));
     for (size_t i = 0; i < networks.count; i++)
         network_remove(rig.engine, &rig.ctx, networks.items[i].id, NULL);
-    return (int)list.count;
+    int left = (int)list.count;
+    for (size_t i = 0; i < networks.count; i++)
+        left += container_label(networks.items[i].labels, LABEL_JOB) != NULL;
+    return left;
 }
 
 void rig_end(void) {
@@ -77,7 +80,7 @@ void rig_end(void) {
         OK(dir_remove_tree(AT_FDCWD, rig.state, &err));
     close(rig.attempts_fd);
     engine_close(rig.engine);
-    cr_assert_eq(left, 0, "%d containers are left", left);
+    cr_assert_eq(left, 0, "%d networks of jobs or containers are left", left);
 }
 
 void rig_attempt(const char *job_json) {
@@ -137,9 +140,8 @@ static void spawn(char *const *argv, bool other_directory) {
 static void send_config(const char *docker_host) {
     struct control config = {.type = CONTROL_CONFIG, .instance = (char *)"rig", .cluster = rig.cluster};
     const char *host = docker_host ? docker_host : getenv("DOCKER_HOST");
-    config.settings =
-        json_pack("{s:s, s:s*, s:s, s:s}", "state_dir", rig.state, "docker_host", host, "log_level", "warn",
-                  "network_pool", "10.214.0.0/16");
+    config.settings = json_pack("{s:s, s:s*, s:s, s:s}", "state_dir", rig.state, "docker_host", host,
+                                "log_level", "warn", "network_pool", "10.214.0.0/16");
     OK(control_send(rig.fd, &config, &err));
     json_decref(config.settings);
 }
@@ -226,14 +228,25 @@ void rig_await(enum journal_step step) {
     await_change(step_there, &step, "a step of the journal");
 }
 
+struct wanted {
+    const char *file, *text;
+};
+
 static bool output_there(const void *arg) {
+    const struct wanted *wanted = arg;
     AUTO_BUF struct buf out = BUF(RIG_OUTPUT_MAX);
-    rig_output(SPOOL_STDOUT, &out, NULL);
-    return strstr(buf_str(&out), arg) != NULL;
+    rig_output_of(wanted->file, SPOOL_STDOUT, &out, NULL);
+    rig_output_of(wanted->file, SPOOL_SYSTEM, &out, NULL);
+    return strstr(buf_str(&out), wanted->text) != NULL;
+}
+
+void rig_await_output_of(const char *file, const char *text) {
+    const struct wanted wanted = {.file = file, .text = text};
+    await_change(output_there, &wanted, text);
 }
 
 void rig_await_output(const char *text) {
-    await_change(output_there, text, text);
+    rig_await_output_of(ATTEMPT_SPOOL, text);
 }
 
 void rig_forget_from(enum journal_step step) {
@@ -255,10 +268,14 @@ void rig_forget_from(enum journal_step step) {
 }
 
 void rig_output(int stream, struct buf *out, int *ret_starts) {
+    rig_output_of(ATTEMPT_SPOOL, stream, out, ret_starts);
+}
+
+void rig_output_of(const char *file, int stream, struct buf *out, int *ret_starts) {
     AUTO_FD int fd = open_dir();
     AUTO_BUF struct buf raw = BUF(RIG_OUTPUT_MAX);
     int starts = 0;
-    file_read(fd, ATTEMPT_SPOOL, RIG_OUTPUT_MAX, &raw, NULL);
+    file_read(fd, file, RIG_OUTPUT_MAX, &raw, NULL);
     for (size_t at = 0; at < raw.len;) {
         struct spool_header header;
         const unsigned char *payload;

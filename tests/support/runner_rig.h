@@ -57,6 +57,10 @@ void rig_forget_from(enum journal_step step);
 /* What the job wrote to this stream (enum spool_stream). *ret_starts: how often init has started the command.
  */
 void rig_output(int stream, struct buf *out, int *ret_starts);
+/* The same of another spool of the attempt: ATTEMPT_SYSTEM, "spool.<service>". Waiting looks at its standard
+ * output and at words of Berth. */
+void rig_output_of(const char *file, int stream, struct buf *out, int *ret_starts);
+void rig_await_output_of(const char *file, const char *text);
 /* Starts a runner and waits until it has done all; the verdict. */
 struct verdict rig_finish(void);
 
