@@ -30,7 +30,8 @@
 #define ATTEMPT_INPUT "input"
 #define ATTEMPT_SPOOL "spool"
 #define ATTEMPT_JOURNAL "journal"
-#define ATTEMPT_SYSTEM "spool.system" /* what the runner itself has to say in the log; records of SPOOL_SYSTEM */
+#define ATTEMPT_SYSTEM                                                                                       \
+    "spool.system" /* what the runner itself has to say in the log; records of SPOOL_SYSTEM */
 #define ATTEMPT_READY "ready"
 
 enum {

@@ -5,9 +5,9 @@
  * config    to child   settings {key: value}, all secrets in clear; instance; cluster; cgroup
  * ready     to parent
  * cancel    to runner  force (bool), reason ("requested", "shutdown", "superseded")
- * extend    to runner  run_ms: by so much the run deadline is to lie behind what the spec says, in all (not: more)
- * probed    to parent  ok (bool), detail, cgroup, warning: answer of `berth-runner --probe`
- * A strict decoder: an unknown type or a wrong field is an error, so that a version skew is loud.
+ * extend    to runner  run_ms: by so much the run deadline is to lie behind what the spec says, in all (not:
+ * more) probed    to parent  ok (bool), detail, cgroup, warning: answer of `berth-runner --probe` A strict
+ * decoder: an unknown type or a wrong field is an error, so that a version skew is loud.
  */
 #ifndef BERTH_PROTO_CONTROL_H
 #define BERTH_PROTO_CONTROL_H
@@ -44,9 +44,9 @@ struct control {
     int64_t run_ms;     /* EXTEND */
     bool ok;            /* PROBED */
     char *detail;       /* PROBED; owned */
-    char *cgroup;       /* CONFIG, PROBED; owned: the group over all jobs of this instance, in which a runner makes
-                           one for its attempt; "": there is none, the engine's own limits must do */
-    char *warning;      /* PROBED; owned: what the host does not allow (cgroups, packet filter); "": nothing */
+    char *cgroup;  /* CONFIG, PROBED; owned: the group over all jobs of this instance, in which a runner makes
+                      one for its attempt; "": there is none, the engine's own limits must do */
+    char *warning; /* PROBED; owned: what the host does not allow (cgroups, packet filter); "": nothing */
 };
 
 int control_send(int fd, const struct control *message, struct err *err);

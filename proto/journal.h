@@ -14,8 +14,8 @@
  * stopping   cause ("run_deadline", "requested", "shutdown")  a stop signal is about to be sent
  * exited                                                     no process of the attempt runs any more
  * verdict    status, reason, message, exit_code, signal, usage {…}
- * cleaned    left (absent: nothing)                          nothing of the attempt is left on the engine, or, in words,
- *                                                            what is: it does not run, and the reaper goes on with it
+ * cleaned    left (absent: nothing)                          nothing of the attempt is left on the engine,
+ * or, in words, what is: it does not run, and the reaper goes on with it
  */
 #ifndef BERTH_PROTO_JOURNAL_H
 #define BERTH_PROTO_JOURNAL_H
@@ -72,7 +72,7 @@ struct journal {
     char digest[JOURNAL_DIGEST_MAX];
     char container[JOURNAL_CONTAINER_MAX];
     enum reason stopping; /* cause of the (first) stop; REASON_NONE: none */
-    int64_t extended_ms; /* of the last extended; 0: none */
+    int64_t extended_ms;  /* of the last extended; 0: none */
     int64_t started_boot_ns;
     char started_boot_id[40];
     int64_t stopping_boot_ns; /* of the first stop, and the boot that this counts from; "": not told */

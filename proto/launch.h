@@ -10,10 +10,10 @@
  *   "c<argument>"     when this command (one per element of argv) ends with 0; it is started again and again
  *   "l<expression>"   when a line of the output matches this POSIX extended regular expression
  *                     (one of t, h, c, l at most; with none the service is ready when it has been executed)
- *   "b<dev>:<inode>:<target>"   the file at target must be this one, in decimal, or nothing is executed: what a
- *                     bind was checked to be is what the job gets, whoever moves names meanwhile
- * and at last "." so that a torn file is seen. Everything else about the process (user, directory, the
- * image's own environment) is given to the engine and inherited by init.
+ *   "b<dev>:<inode>:<target>"   the file at target must be this one, in decimal, or nothing is executed: what
+ * a bind was checked to be is what the job gets, whoever moves names meanwhile and at last "." so that a torn
+ * file is seen. Everything else about the process (user, directory, the image's own environment) is given to
+ * the engine and inherited by init.
  *
  * In the container, below LAUNCH_DIR: init (the program), launch, input, spool; for a service ready, too.
  * Libc only.
@@ -47,9 +47,9 @@ enum { LAUNCH_EXIT_BROKEN = 70 };
 /* A "b" entry does not hold: the command was not executed. */
 enum { LAUNCH_EXIT_BIND_CHANGED = 71 };
 
-/* The `ready` file: LAUNCH_READY_BYTES at its beginning, written with one pwrite(2), a line filled up with blanks:
- * "ready", or the reason why not yet ("connect to 10.213.0.2 port 5432: Connection refused"). Empty: init has not
- * got so far. init writes only what is new, so that who watches is not woken in vain. */
+/* The `ready` file: LAUNCH_READY_BYTES at its beginning, written with one pwrite(2), a line filled up with
+ * blanks: "ready", or the reason why not yet ("connect to 10.213.0.2 port 5432: Connection refused"). Empty:
+ * init has not got so far. init writes only what is new, so that who watches is not woken in vain. */
 #define LAUNCH_READY_WORD "ready"
 enum { LAUNCH_READY_BYTES = 256 };
 /* Between two tries of t, h and c: the first pause, doubled up to the last. */

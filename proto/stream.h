@@ -1,9 +1,10 @@
 /*
- * stream - the streams of a log: which there are, their numbers in stored segments, their names on every channel.
+ * stream - the streams of a log: which there are, their numbers in stored segments, their names on every
+ * channel.
  *
- * "stdout", "stderr" of the main container; "system": what Berth itself has to say (pulls, services, warnings);
- * "service:<name>": both of a service's outputs. A number is what berth.log_chunks has in its segments; that of a
- * service is its place in the spec, whose names stand in berth.attempts.services.
+ * "stdout", "stderr" of the main container; "system": what Berth itself has to say (pulls, services,
+ * warnings); "service:<name>": both of a service's outputs. A number is what berth.log_chunks has in its
+ * segments; that of a service is its place in the spec, whose names stand in berth.attempts.services.
  */
 #ifndef BERTH_PROTO_STREAM_H
 #define BERTH_PROTO_STREAM_H
