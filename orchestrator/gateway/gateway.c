@@ -151,13 +151,24 @@ static int start_db(struct gateway *gateway, const char *instance, struct err *e
     return db_pool_new(gateway->loop, &settings, &gateway->db, err);
 }
 
-/* libwebsockets keeps a table as large as the limit of descriptors. */
-static void bound_descriptors(void) {
+/* libwebsockets keeps a table as large as the limit of descriptors. And it tries again at once, without end,
+ * when a connection cannot be accepted for want of one (EMFILE), so there is always one left to refuse with.
+ */
+static void bound_descriptors(struct gateway *gateway) {
     struct rlimit limit;
+    gateway->connections_max = GATEWAY_CONNECTIONS_MAX;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return;
     limit.rlim_cur = limit.rlim_max < GATEWAY_FDS_MAX ? limit.rlim_max : GATEWAY_FDS_MAX;
     setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur >= GATEWAY_CONNECTIONS_MAX + GATEWAY_FDS_OURS)
+        return;
+    gateway->connections_max = limit.rlim_cur > 2 * GATEWAY_FDS_OURS
+                                   ? (unsigned)limit.rlim_cur - GATEWAY_FDS_OURS
+                                   : GATEWAY_FDS_OURS;
+    log_warn("few open files are allowed, so fewer connections are taken; raise the limit (ulimit -n, "
+             "LimitNOFILE)",
+             LI("open_files", (int64_t)limit.rlim_cur), LI("connections_max", gateway->connections_max));
 }
 
 /* The socket of a gateway that has just died may still hold the address: only one that stays taken is a wrong
@@ -272,7 +283,7 @@ int gateway_main(void) {
     struct gateway gateway = {0};
     struct err err;
     log_init("gateway", NULL);
-    bound_descriptors();
+    bound_descriptors(&gateway);
     if (start(&gateway, &err) == 0) {
         log_info("listening", LS("address", gateway.settings.listen));
         run(&gateway);

@@ -13,6 +13,8 @@
 
 enum {
     GATEWAY_CONNECTIONS_MAX = 4096, /* one more is not accepted */
+    GATEWAY_FDS_OURS =
+        64, /* descriptors that are no connections: libraries, database, loop, room to refuse */
     GATEWAY_FDS_MAX = GATEWAY_CONNECTIONS_MAX + 128,
     GATEWAY_HEADERS_MAX = 16384, /* bytes of one request's headers */
     GATEWAY_HEADERS_S = 10,      /* a request's headers have to be there after this, … */
@@ -43,7 +45,7 @@ struct gateway {
     struct hub *hub;
     struct lws_context *lws;
     struct lws_vhost *vhost;
-    unsigned connections;
+    unsigned connections, connections_max;
     sd_event_source *hint_timer; /* on: a hint is due */
     bool ending;                 /* nothing new is begun any more */
     bool ended;

@@ -60,7 +60,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     struct gateway *gateway = lws_context_user(lws_get_context(wsi));
     switch ((int)reason) {
     case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
-        return gateway->ending || gateway->connections >= GATEWAY_CONNECTIONS_MAX;
+        return gateway->ending || gateway->connections >= gateway->connections_max;
     case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
         gateway->connections++;
         return 0;

@@ -167,6 +167,39 @@ def test_addresses(pg, gw):
         expect("exit status", other.end(), 0)
 
 
+def test_few_open_files(pg, gw):
+    """More connections than descriptors: the surplus is turned away, without a processor spent on it."""
+    other = Gateway(gw.program, pg.url, open_files=192).ready()
+    clients = [socket.create_connection(("127.0.0.1", other.port)) for _ in range(400)]
+
+    def turned_away():
+        n = 0
+        for s in clients:
+            s.setblocking(False)
+            try:
+                n += s.recv(1) == b""
+            except BlockingIOError:
+                pass
+            except ConnectionResetError:
+                n += 1
+        return n
+    until("the surplus is turned away", lambda: turned_away() == 400 - 128)
+    before = cpu_seconds(other.process.pid)
+    time.sleep(1)
+    expect("idle", cpu_seconds(other.process.pid) - before < 0.1, True)
+    expect("it is told", any("few open files" in line for line in other.log), True)
+    for s in clients:
+        s.close()
+
+    def answers():
+        try:
+            return other.get("/healthz").status == 200
+        except OSError:
+            return False
+    until("there is room again", answers)
+    expect("exit status", other.end(), 0)
+
+
 def test_auth_off(pg, gw):
     other = Gateway(gw.program, pg.url, auth="off").ready()
     expect("no token needed", other.get("/v1/jobs?limit=1", token=None).status, 200)

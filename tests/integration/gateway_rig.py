@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pwd
+import resource
 import shutil
 import signal
 import socket
@@ -91,11 +92,12 @@ class Gateway:
     def __init__(self, program, database_url, **settings):
         self.program = program
         self.port = settings.pop("port", None) or free_port()
+        open_files = settings.pop("open_files", None)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         env = {k: v for k, v in os.environ.items() if not k.startswith("BERTH_")}
         self.process = subprocess.Popen([program], pass_fds=(), stdin=subprocess.DEVNULL, env=env,
                                         stderr=subprocess.PIPE, close_fds=False,
-                                        preexec_fn=lambda: os.dup2(theirs.fileno(), 3))
+                                        preexec_fn=lambda: self._become_child(theirs, open_files))
         theirs.close()
         self.control = ours
         values = {"database_url": database_url, "listen": f"127.0.0.1:{self.port}", "auth": "on",
@@ -105,6 +107,12 @@ class Gateway:
         import threading
         self.reader = threading.Thread(target=self._read_log, daemon=True)
         self.reader.start()
+
+    @staticmethod
+    def _become_child(control, open_files):
+        os.dup2(control.fileno(), 3)
+        if open_files:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
 
     def _read_log(self):
         for line in self.process.stderr:
