@@ -14,6 +14,20 @@ static bool has_healthcheck(const json_t *config) {
     return kind && *kind && strcmp(kind, "NONE") != 0;
 }
 
+/* An image may have come from several repositories: the digest of the one that was asked for, else the first.
+ */
+static const char *repo_digest(const json_t *digests, const char *ref) {
+    struct image_ref parts;
+    size_t len = image_ref_parse(ref, &parts, NULL) == 0 ? strlen(parts.name) : 0;
+    for (size_t i = 0; len && i < json_array_size(digests); i++) {
+        const char *digest = json_string_value(json_array_get(digests, i));
+        if (digest && strncmp(digest, parts.name, len) == 0 && digest[len] == '@')
+            return digest;
+    }
+    const char *first = json_string_value(json_array_get(digests, 0));
+    return first ? first : "";
+}
+
 int image_inspect(struct engine *engine, const struct ctx *ctx, const char *ref, struct image_info *ret_info,
                   struct err *err) {
     AUTO_BUF struct buf path = BUF(URL_MAX);
@@ -24,10 +38,9 @@ int image_inspect(struct engine *engine, const struct ctx *ctx, const char *ref,
     if (!*doc_text(json, "Id"))
         return err_set(err, ERR_INVALID, 0, "GET /images/%s/json: the answer has no Id", ref);
     const json_t *config = doc_map(json, "Config");
-    const char *digest = json_string_value(json_array_get(doc_list(json, "RepoDigests"), 0));
     *ret_info = (struct image_info){
         .id = doc_text(json, "Id"),
-        .repo_digest = digest ? digest : "",
+        .repo_digest = repo_digest(doc_list(json, "RepoDigests"), ref),
         .entrypoint = doc_list(config, "Entrypoint"),
         .cmd = doc_list(config, "Cmd"),
         .env = doc_list(config, "Env"),

@@ -29,7 +29,8 @@ int image_ref_parse(const char *text, struct image_ref *ret_ref, struct err *err
 
 struct image_info {
     const char *id;          /* "sha256:…" */
-    const char *repo_digest; /* the first, "name@sha256:…"; "" for an image that was never pulled or pushed */
+    const char *repo_digest; /* "name@sha256:…", of the name asked for if there is one; "" for an image that
+                                was never pulled or pushed */
     const json_t *entrypoint, *cmd, *env; /* arrays of strings; never NULL */
     const char *user, *workdir;           /* "" when the image does not say */
     const char *stop_signal;              /* "" likewise */

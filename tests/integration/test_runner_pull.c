@@ -201,6 +201,7 @@ Test(pull, never_is_never) {
 
 /* As a runner of its own would; exits with the reason. */
 static pid_t runner_start(int job, enum spec_pull rule) {
+    AUTO_FD int dir_fd = job_dir(job); /* now, so that it can be watched */
     pid_t pid = fork();
     if (pid != 0)
         return pid;
