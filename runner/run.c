@@ -48,6 +48,15 @@ static int find_cause(struct job *job, struct deadlines *deadlines, enum reason 
     return 0;
 }
 
+/* Whoever killed a service from outside may have meant all: an engine that ends does. Then the main
+ * container's own end says why. */
+static bool shares_the_end_of_a_service(struct job *job) {
+    if (!job->services.from_outside)
+        return false;
+    struct ctx ctx = orders_fresh(job->orders, JOB_SETTLE_MAX_MS);
+    return part_await_end(&job->main, &ctx) == 1;
+}
+
 /* Comes back from its wait whenever there is something to look at, and when a deadline that may have moved
  * meanwhile was reached. The deadlines began with the start, whichever runner that was. */
 static int await_end_or_cause(struct job *job, enum reason *ret_cause, struct err *err) {
@@ -62,11 +71,13 @@ static int await_end_or_cause(struct job *job, enum reason *ret_cause, struct er
             break;
         struct ctx ctx = ctx_child(&job->orders->calm);
         ctx_deadline_at(&ctx, deadlines_next_ns(&deadlines));
+        ctx_deadline_at(&ctx, services_next_ns(job));
         if (part_await_end(&job->main, &ctx) == 1)
             return 0;
         ctx_pump(&job->orders->live); /* an extension may have come with the deadline */
     }
-    if (part_ends_by_itself(&job->main))
+    if (part_ends_by_itself(&job->main) ||
+        (*ret_cause == REASON_SERVICE_FAILED && shares_the_end_of_a_service(job)))
         *ret_cause = REASON_NONE;
     return 0;
 }

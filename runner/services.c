@@ -23,8 +23,10 @@ void services_open(struct job *job) {
     struct services *s = &job->services;
     *s = (struct services){.count = spec->services_count, .notify_fd = -1};
     s->items = mem_alloc((s->count + 1) * sizeof *s->items);
-    for (size_t i = 0; i < s->count; i++)
+    for (size_t i = 0; i < s->count; i++) {
         part_init(&s->items[i].part, job, &spec->services[i]);
+        s->items[i].looks = 1;
+    }
 }
 
 void services_close(struct job *job) {
@@ -46,10 +48,17 @@ static int open_file(const struct service *s, const char *file) {
 
 /* --- what wakes us --- */
 
+/* It is looked at from now on until it is certain that it runs. */
+static void suspect(struct service *s) {
+    s->looks = SERVICES_LOOKS;
+    s->look_ns = clock_boot_ns();
+    s->pause_ms = SERVICES_LOOK_FIRST_MS;
+}
+
 static void take_event(struct services *s, const struct inotify_event *event) {
     for (size_t i = 0; i < s->count; i++)
         if ((event->mask & IN_Q_OVERFLOW) || event->wd == s->items[i].spool_watch)
-            s->items[i].closed = true;
+            suspect(&s->items[i]);
 }
 
 static void on_notify(void *arg) {
@@ -76,11 +85,14 @@ void services_watch(struct job *job) {
     struct err err = {0};
     if (!s->count)
         return;
-    if (s->notify_fd < 0) {
+    if (s->notify_fd < 0 && !s->unwatched) {
         s->notify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
         struct ctx_watch watch = {.fd = s->notify_fd, .on_ready = on_notify, .arg = job};
-        if (s->notify_fd < 0 || orders_watch_also(job->orders, watch, &err) < 0)
-            log_error("services cannot be watched, a failure will be seen late", LERR(&err));
+        if (s->notify_fd < 0)
+            err_sys(&err, "inotify_init1");
+        s->unwatched = s->notify_fd < 0 || orders_watch_also(job->orders, watch, &err) < 0;
+        if (s->unwatched)
+            log_warn("services cannot be watched, they are looked at again and again", LERR(&err));
     }
     for (size_t i = 0; i < s->count && s->notify_fd >= 0; i++) {
         struct service *service = &s->items[i];
@@ -105,6 +117,10 @@ static void describe_record(const struct service *s, const struct spool_end *end
                  sigabbrev_np(WTERMSIG(end->wait_status)) ? sigabbrev_np(WTERMSIG(end->wait_status)) : "?");
     else
         snprintf(out, max, "it ended with exit code %d", WEXITSTATUS(end->wait_status));
+    if (end->signal_outside) {
+        size_t have = strlen(out);
+        snprintf(out + have, max - have, " after someone else had sent it signal %d", end->signal_outside);
+    }
 }
 
 static void describe_without(const struct part *part, char *out, size_t max) {
@@ -138,7 +154,9 @@ static void add_tail(const struct service *s, char *text, size_t max) {
 static void describe_end(const struct service *s, char *text, size_t max) {
     char how[ENDING_MAX] = "";
     struct spool_end end;
-    if (part_end(&s->part, &end))
+    bool known = part_end(&s->part, &end) > 0;
+    s->part.job->services.from_outside = !known || end.signal_outside;
+    if (known)
         describe_record(s, &end, how, sizeof how);
     else
         describe_without(&s->part, how, sizeof how);
@@ -151,18 +169,17 @@ static void describe_end(const struct service *s, char *text, size_t max) {
 
 /* Whether it has ended; asks the engine only where there is a reason to. */
 static bool has_ended(struct service *s) {
-    bool closed = s->closed;
-    if (!closed && s->seen)
+    int64_t now_ns = clock_boot_ns();
+    bool unwatched = s->part.job->services.unwatched;
+    if ((!s->looks && !unwatched) || now_ns < s->look_ns)
         return false;
-    s->closed = false;
-    s->seen = true;
-    if (part_ends_by_itself(&s->part))
+    if (part_ends_by_itself(&s->part) || part_look(&s->part, NULL) != PART_SEEN_RUNNING)
         return true;
-    if (!closed)
-        return part_look(&s->part, NULL) != PART_SEEN_RUNNING;
-    /* Killed, perhaps: the engine notices a moment after the descriptor was closed. */
-    struct ctx ctx = orders_fresh(s->part.job->orders, JOB_SETTLE_MAX_MS);
-    return part_await_end(&s->part, &ctx) == 1;
+    if (s->looks)
+        s->looks--;
+    s->look_ns = now_ns + (s->looks ? s->pause_ms : SERVICES_UNWATCHED_MS) * NS_PER_MS;
+    s->pause_ms *= 2;
+    return false;
 }
 
 bool services_failed(struct job *job) {
@@ -176,6 +193,16 @@ bool services_failed(struct job *job) {
         }
     }
     return false;
+}
+
+int64_t services_next_ns(const struct job *job) {
+    int64_t next_ns = CTX_NEVER;
+    for (size_t i = 0; i < job->services.count; i++) {
+        const struct service *s = &job->services.items[i];
+        if ((s->looks || job->services.unwatched) && s->look_ns < next_ns)
+            next_ns = s->look_ns;
+    }
+    return next_ns;
 }
 
 /* --- the start --- */
@@ -194,7 +221,7 @@ static void take_start(struct service *s) {
         ago_us > deadline_us) /* the clock was set, or the deadline has passed: look once more */
         ago_us = ago_us < 0 ? 0 : deadline_us;
     s->started_ns = clock_boot_ns() - ago_us * (NS_PER_MS / US_PER_MS);
-    s->seen = true;
+    suspect(s);
 }
 
 static int launch(struct service *s, bool exists, struct err *err) {
@@ -207,7 +234,7 @@ static int launch(struct service *s, bool exists, struct err *err) {
     if (part_start(&s->part, &ctx, s->part.container, err) != 0)
         return -1;
     s->started_ns = clock_boot_ns();
-    s->seen = true;
+    s->look_ns = s->started_ns;
     system_log(job->dir_fd, "service %s: started (%s)", part_name(&s->part), s->part.service->image);
     return 0;
 }
@@ -231,8 +258,7 @@ static int start_one(struct service *s, struct err *err) {
     case PART_SEEN_ENDED:
         break;
     }
-    take_start(s);
-    s->closed = true; /* an end is told with the others */
+    take_start(s); /* an end is told with the others */
     return 0;
 }
 
@@ -324,6 +350,7 @@ static int await_ready(struct job *job, struct err *err) {
             return -1;
         struct ctx ctx = ctx_child(&job->orders->calm);
         ctx_deadline_at(&ctx, next_ns);
+        ctx_deadline_at(&ctx, services_next_ns(job));
         ctx_poll(&ctx, NULL, 0, "wait for the services", NULL);
     }
 }
