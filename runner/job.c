@@ -16,8 +16,6 @@
 #include "runner/system_log.h"
 #include "runner/witness.h"
 
-#pragma weak mounts_done
-
 int job_note(struct job *job, enum journal_step step, json_t *fields, struct err *err) {
     if (journal_append(job->dir_fd, &job->journal, step, fields, err) == 0)
         return 0;
@@ -308,8 +306,7 @@ void job_close(struct job *job) {
     if (!job)
         return;
     services_close(job);
-    if (job->attempt && job->attempt->spec->mounts_count)
-        mounts_done(&job->mounts);
+    mounts_done(&job->mounts);
     attempt_free(job->attempt);
     free(job->dir);
     if (job->dir_fd >= 0)

@@ -15,9 +15,6 @@
 #include "runner/pull.h"
 #include "runner/system_log.h"
 
-#pragma weak mounts_resolve
-#pragma weak mounts_done
-
 /* The container's user, whoever it is, reads the one and appends to the other; nobody else on the host can
  * enter the directories above. */
 enum { READ_MODE = 0644, SPOOL_MODE = 0666 };
