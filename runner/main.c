@@ -153,8 +153,8 @@ static int run_attempt(const struct parent *parent, const char *name, struct err
 /* The end of the parent is not listened to: what was made is removed within the moment that the parent waits.
  */
 static int run_probe(const struct parent *parent, struct err *err) {
-    char detail[PROBE_DETAIL_MAX] = "";
-    struct control answer = {.type = CONTROL_PROBED, .detail = detail};
+    char detail[PROBE_DETAIL_MAX] = "", group[LIMITS_GROUP_MAX] = "", warning[PROBE_WARNING_MAX] = "";
+    struct control answer = {.type = CONTROL_PROBED, .detail = detail, .cgroup = group, .warning = warning};
     AUTO_FREE char *init_path = NULL;
     AUTO_ENGINE struct engine *engine = NULL;
     struct ctx ctx = ctx_root(NULL);
@@ -169,7 +169,10 @@ static int run_probe(const struct parent *parent, struct err *err) {
                               .init_path = init_path,
                               .instance = parent->config.instance,
                               .cluster = parent->config.cluster};
+        probe_take_settings(&probe, parent->config.settings);
         answer.ok = probe_run(&probe, engine, &ctx, detail);
+        if (answer.ok)
+            probe_host(&probe, engine, &ctx, group, warning);
     }
     return control_send(CHILD_FD, &answer, err);
 }

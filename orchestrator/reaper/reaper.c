@@ -15,24 +15,29 @@
 #include "proto/attempt.h"
 #include "proto/child.h"
 #include "proto/control.h"
+#include "runner/limits/limits.h"
+#include "runner/net/net.h"
 
-enum { INSTANCE_FILE_MAX = 256 };
+enum { KEPT_FILE_MAX = 256 };
 
 struct reaper {
     struct settings settings;
     char *instance;
+    char *cgroup; /* over all jobs; NULL or "": there is none */
     char cluster[ATTEMPT_ID_MAX];
     struct engine *engine;
     struct db *db;
     struct ctx ctx;
     struct ctx_watch watch;
-    bool blind; /* the last sweep could not see one side; said once */
+    bool blind;     /* the last sweep could not see one side; said once */
+    bool powerless; /* the packet filter's rules could not be set anew; said once */
 };
 
 static void reaper_done(struct reaper *r) {
     engine_close(r->engine);
     db_free(r->db);
     free(r->instance);
+    free(r->cgroup);
     config_free(&settings_table, &r->settings);
 }
 #define AUTO_REAPER CLEANUP(reaper_done)
@@ -73,6 +78,7 @@ static int sweep_once(struct reaper *r, bool dry_run,
                           .cluster = r->cluster,
                           .instance = r->instance,
                           .attempts_fd = attempts_fd,
+                          .group = r->cgroup,
                           .dry_run = dry_run,
                           .on_orphan = on_orphan};
     return sweep_run(&sweep, &r->ctx, err);
@@ -98,6 +104,24 @@ static void sweep_and_log(struct reaper *r) {
     }
 }
 
+/* Whoever loads rules of his own may flush ours with them. What the host does not allow at all, the probe at
+ * the start has said; and then there are no rules of ours either. */
+static void keep_filter(struct reaper *r) {
+    struct err err = {0};
+    struct ctx ctx = ctx_child(&r->ctx);
+    ctx_deadline_in(&ctx, SWEEP_LIST_TIMEOUT_MS);
+    if (!r->settings.egress_filter || net_filter_is_set() || !*engine_api_version(r->engine) ||
+        !net_filter_reaches(r->engine, &ctx))
+        return;
+    if (net_filter_set(true, r->settings.egress_allow, &err) == 0) {
+        log_info("the packet filter's rules for jobs were gone and are set anew");
+        r->powerless = false;
+    } else if (!r->powerless) {
+        log_warn("the packet filter's rules for jobs are not there: jobs can reach the host", LERR(&err));
+        r->powerless = true;
+    }
+}
+
 int reaper_main(void) {
     log_init("reaper", NULL);
     struct err err = {0};
@@ -111,6 +135,7 @@ int reaper_main(void) {
     int rc = config_undump(&settings_table, &r.settings, json, strlen(json), &err);
     log_set_level_word(r.settings.log_level);
     r.instance = STEAL(config.instance);
+    r.cgroup = STEAL(config.cgroup);
     snprintf(r.cluster, sizeof r.cluster, "%s", config.cluster ? config.cluster : "");
     control_done(&config);
     r.watch = (struct ctx_watch){.fd = CHILD_FD, .on_ready = on_parent, .arg = &r};
@@ -122,10 +147,14 @@ int reaper_main(void) {
     }
     while (ctx_state(&r.ctx) == CTX_LIVE) {
         sweep_and_log(&r);
+        keep_filter(&r);
         struct ctx pause = ctx_child(&r.ctx);
         ctx_deadline_in(&pause, r.settings.reap_interval_ms);
         ctx_poll(&pause, NULL, 0, "wait for the next sweep", NULL);
     }
+    /* The end of this berthd: the next one makes it again. One with groups of attempts in it stays. */
+    if (r.cgroup)
+        limits_remove(r.cgroup, NULL);
     return CHILD_EXIT_DONE;
 }
 
@@ -136,17 +165,25 @@ static void print_orphan(const char *kind, const char *name, const char *why, co
         printf("%s %s: %s\n", kind, name, why);
 }
 
-/* The name that `berthd run` keeps in the state directory, when no setting names another. */
+/* What `berthd run` keeps in a file of the state directory, a line. */
+static int read_kept(const struct reaper *r, const char *file, char **ret, struct err *err) {
+    AUTO_FREE char *path = mem_printf("%s/%s", r->settings.state_dir, file);
+    AUTO_BUF struct buf text = BUF(KEPT_FILE_MAX);
+    if (file_read(AT_FDCWD, path, KEPT_FILE_MAX, &text, err) < 0)
+        return -1;
+    *ret = mem_strndup(buf_str(&text), strcspn(buf_str(&text), "\n"));
+    return 0;
+}
+
+/* The name when no setting names another. */
 static int resolve_instance(struct reaper *r, struct err *err) {
+    read_kept(r, "cgroup", &r->cgroup, NULL); /* none: nothing of it is looked for */
     if (r->settings.instance) {
         r->instance = mem_strdup(r->settings.instance);
         return 0;
     }
-    AUTO_FREE char *path = mem_printf("%s/instance", r->settings.state_dir);
-    AUTO_BUF struct buf text = BUF(INSTANCE_FILE_MAX);
-    if (file_read(AT_FDCWD, path, INSTANCE_FILE_MAX, &text, err) < 0)
+    if (read_kept(r, "instance", &r->instance, err) < 0)
         return err_wrap(err, "no berthd has run with this state directory yet");
-    r->instance = mem_strndup(buf_str(&text), strcspn(buf_str(&text), "\n"));
     return 0;
 }
 

@@ -1,6 +1,8 @@
 #include "orchestrator/reaper/sweep.h"
 
 #include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
@@ -9,6 +11,7 @@
 #include "proto/labels.h"
 #include "runner/docker/container.h"
 #include "runner/docker/network.h"
+#include "runner/limits/limits.h"
 
 struct knowledge {
     const struct live_attempts *database;
@@ -33,10 +36,33 @@ static const char *judge(const struct knowledge *k, const json_t *labels, int64_
     return judge_orphan(&thing, is_live, k);
 }
 
+/* What is done away with: how, of which kind. */
 typedef int remove_one(struct engine *engine, const struct ctx *ctx, const char *id, struct err *err);
 
 static int remove_container(struct engine *engine, const struct ctx *ctx, const char *id, struct err *err) {
     return container_remove(engine, ctx, id, true, true, err);
+}
+
+/* Not removed: its runner, if there still is one, is to see how it ended. */
+static int kill_container(struct engine *engine, const struct ctx *ctx, const char *id, struct err *err) {
+    return container_kill(engine, ctx, id, "KILL", err);
+}
+
+/* id is the control group's path as the engine has it. */
+static int remove_cgroup(struct engine *engine, const struct ctx *ctx, const char *id, struct err *err) {
+    (void)engine, (void)ctx;
+    return limits_remove(id, err);
+}
+
+static bool is_overdue(const struct knowledge *k, const struct container_summary *c) {
+    const char *job = container_label(c->labels, LABEL_JOB),
+               *attempt = container_label(c->labels, LABEL_ATTEMPT);
+    char name[ATTEMPT_NAME_MAX];
+    bool runs = strcmp(c->state, "running") == 0 || strcmp(c->state, "paused") == 0;
+    if (!runs || !job || !attempt)
+        return false;
+    snprintf(name, sizeof name, "%.36s.%.10s", job, attempt);
+    return live_is_overdue(k->database, name);
 }
 
 static void bury(const struct sweep *sweep, const struct ctx *parent, remove_one *remove, const char *kind,
@@ -48,26 +74,53 @@ static void bury(const struct sweep *sweep, const struct ctx *parent, remove_one
     sweep->on_orphan(kind, name, why, failed ? &err : NULL);
 }
 
-static int bury_orphans(const struct sweep *sweep, const struct ctx *ctx, const struct knowledge *k,
-                        const struct container_list *containers, const struct network_list *networks) {
-    int orphans = 0;
+static int bury_containers(const struct sweep *sweep, const struct ctx *ctx, const struct knowledge *k,
+                           const struct container_list *containers) {
+    int count = 0;
     for (size_t i = 0; i < containers->count; i++) {
         const struct container_summary *c = &containers->items[i];
         const char *why = judge(k, c->labels, c->created_us);
-        if (!why)
+        if (why)
+            bury(sweep, ctx, remove_container, "container", c->id, c->name, why);
+        else if (is_overdue(k, c))
+            bury(sweep, ctx, kill_container, "overdue", c->id, c->name, "it runs far behind its deadline");
+        else
             continue;
-        bury(sweep, ctx, remove_container, "container", c->id, c->name, why);
-        orphans++;
+        count++;
     }
+    return count;
+}
+
+static int bury_networks(const struct sweep *sweep, const struct ctx *ctx, const struct knowledge *k,
+                         const struct network_list *networks) {
+    int count = 0;
     for (size_t i = 0; i < networks->count; i++) {
         const struct network_info *n = &networks->items[i];
         const char *why = judge(k, n->labels, n->created_us);
         if (!why)
             continue;
         bury(sweep, ctx, network_remove, "network", n->id, n->name, why);
-        orphans++;
+        count++;
     }
-    return orphans;
+    return count;
+}
+
+/* After the containers, which keep their groups. */
+static int bury_cgroups(const struct sweep *sweep, const struct ctx *ctx, const struct knowledge *k,
+                        char **names) {
+    int count = 0;
+    for (size_t i = 0; names && names[i]; i++) {
+        char path[LIMITS_GROUP_MAX];
+        if (is_live(k, names[i]) || limits_name(sweep->group, names[i], path, NULL) < 0)
+            continue;
+        bury(sweep, ctx, remove_cgroup, "cgroup", path, path, "its attempt is not live");
+        count++;
+    }
+    return count;
+}
+
+static void names_done(char ***names) {
+    limits_list_free(*names);
 }
 
 int sweep_run(const struct sweep *sweep, const struct ctx *parent, struct err *err) {
@@ -81,9 +134,13 @@ int sweep_run(const struct sweep *sweep, const struct ctx *parent, struct err *e
     if (container_list(sweep->engine, &ctx, labels, true, &containers, err) < 0 ||
         network_list(sweep->engine, &ctx, labels, &networks, err) < 0)
         return err_wrap(err, "list what is ours on the engine");
+    CLEANUP(names_done) char **cgroups = NULL;
+    if (sweep->group && *sweep->group)
+        limits_list(sweep->group, &cgroups, NULL); /* where they cannot be seen, none is removed */
     AUTO_LIVE struct live_attempts live = {0};
     if (db_connect(sweep->db, &ctx, err) < 0 || live_list(sweep->db, &ctx, sweep->instance, &live, err) < 0)
         return -1;
     struct knowledge k = {&live, sweep->attempts_fd};
-    return bury_orphans(sweep, parent, &k, &containers, &networks);
+    return bury_containers(sweep, parent, &k, &containers) + bury_networks(sweep, parent, &k, &networks) +
+           bury_cgroups(sweep, parent, &k, cgroups);
 }

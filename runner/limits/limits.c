@@ -37,16 +37,21 @@ static int slice_of(const char *group, const char *attempt, char out[LIMITS_GROU
     return 0;
 }
 
+int limits_name(const char *group, const char *attempt, char ret_parent[LIMITS_GROUP_MAX], struct err *err) {
+    if (limits_is_slice(group))
+        return slice_of(group, attempt, ret_parent, err);
+    snprintf(ret_parent, LIMITS_GROUP_MAX, "%.90s%s%.63s", group, group[0] ? "/" : "",
+             group[0] ? attempt : "");
+    return 0;
+}
+
 int limits_make(const char *group, const char *attempt, char ret_parent[LIMITS_GROUP_MAX], struct err *err) {
-    char parent[LIMITS_GROUP_MAX] = "";
-    if (limits_is_slice(group)) {
-        if (slice_of(group, attempt, parent, err) < 0 || slice_make(parent, NULL, err) < 0)
-            return -1;
-    } else if (group[0]) {
-        snprintf(parent, sizeof parent, "%.90s/%.63s", group, attempt);
-        if (group_ready(err) < 0 || group_make(name_of(parent), err) < 0)
-            return -1;
-    }
+    char parent[LIMITS_GROUP_MAX];
+    if (limits_name(group, attempt, parent, err) < 0)
+        return -1;
+    if (limits_is_slice(parent) ? slice_make(parent, NULL, err) < 0
+                                : parent[0] && (group_ready(err) < 0 || group_make(name_of(parent), err) < 0))
+        return -1;
     snprintf(ret_parent, LIMITS_GROUP_MAX, "%s", parent);
     return 0;
 }

@@ -36,6 +36,8 @@ int limits_setup(const struct limits_bound *bound, char ret_group[LIMITS_GROUP_M
 /* The group of one attempt ("<job>.<number>"); there already is success. ret_parent is the CgroupParent for
  * its containers. group "": ret_parent is "" and all is well. */
 int limits_make(const char *group, const char *attempt, char ret_parent[LIMITS_GROUP_MAX], struct err *err);
+/* Only the name that limits_make() gives it. */
+int limits_name(const char *group, const char *attempt, char ret_parent[LIMITS_GROUP_MAX], struct err *err);
 /* What the whole group has used up to now; -1 each where it is not known. */
 void limits_usage(const char *parent, struct usage *ret_usage);
 /* Absent, and "", are success. ERR_AWAY: something still runs in it. */

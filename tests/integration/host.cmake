@@ -1,4 +1,4 @@
-foreach(name net limits)
+foreach(name net limits probe_host)
     berth_test(NAME test_${name} LABEL integration TIMEOUT 180
         SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_${name}.c ${CMAKE_SOURCE_DIR}/tests/support/runner_rig.c
         USES berth_net berth_limits berth_runner)

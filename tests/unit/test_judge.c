@@ -45,6 +45,11 @@ Test(judge, the_shared_network_stays) {
     cr_assert_null(judge(NULL, (struct judge_thing){.role = "network"}));
 }
 
+Test(judge, a_private_network_goes_with_its_attempt) {
+    cr_assert_null(judge(JOB ".3", (struct judge_thing){.role = "private", .job = JOB, .attempt = "3"}));
+    cr_assert_not_null(judge(NULL, (struct judge_thing){.role = "private", .job = JOB, .attempt = "3"}));
+}
+
 Test(judge, only_an_old_probe_goes) {
     cr_assert_null(judge(NULL, (struct judge_thing){.role = "probe", .age_s = JUDGE_PROBE_AGE_MAX_S}));
     cr_assert_not_null(
