@@ -208,11 +208,13 @@ static void subtract(int64_t *whole, int64_t part) {
  * attempt's group stand in, with the main container's own taken off. */
 static void take_others(struct job *job, struct evidence *e) {
     bool whole = services_usage(job, &e->others);
-    job_group(job);
+    job_name_group(job);
     if (!e->started || (whole && e->end_known) || !job->cgroup[0])
         return;
     struct usage group;
     limits_usage(job->cgroup, &group);
+    if (group.cpu_us < 0)
+        return;
     if (e->end_known) {
         subtract(&group.cpu_us, e->end.cpu_us);
         subtract(&group.memory_peak_bytes, e->end.memory_peak_bytes);
@@ -249,7 +251,7 @@ static int conclude(struct job *job, struct err *err) {
 /* A group in which something seems to run still is the reaper's affair, as soon as nothing of ours does. */
 static void clean_group(struct job *job, const struct ctx *ctx) {
     struct err err = {0};
-    job_group(job);
+    job_name_group(job);
     for (int64_t pause_ms = 0; limits_remove(job->cgroup, &err) < 0; job_back_off(job, ctx, &pause_ms))
         if (err.kind != ERR_AWAY || pause_ms >= JOB_GROUP_PAUSE_MAX_MS || ctx_state(ctx) != CTX_LIVE) {
             log_warn("control group of the attempt not removed", LERR(&err));

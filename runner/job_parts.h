@@ -59,8 +59,8 @@ void job_back_off(struct job *job, const struct ctx *until, int64_t *pause_ms);
 int job_prepare(struct job *job, struct err *err);
 /* Which network the job's private one is, for making and removing it. */
 struct net_place job_net_place(const struct job *job);
-/* The attempt's group, made now or before; where the host does not allow it there is none. */
-void job_group(struct job *job);
+/* Sets what the attempt's group would be called, without making it. */
+void job_name_group(struct job *job);
 /* Below job->orders->live, under the start deadline, which begins with the first call. */
 struct ctx job_start_ctx(struct job *job);
 

@@ -95,14 +95,20 @@ static int find_images(struct job *job, struct images *images, struct err *err) 
 
 /* --- surroundings --- */
 
-void job_group(struct job *job) {
+void job_name_group(struct job *job) {
+    char name[ATTEMPT_NAME_MAX];
+    const char *group = job->place.cgroup_group ? job->place.cgroup_group : "";
+    attempt_dir_name(job->attempt->job, job->attempt->number, name);
+    if (!job->cgroup[0] && !job->group_refused && limits_name(group, name, job->cgroup, NULL) < 0)
+        job->cgroup[0] = '\0';
+}
+
+static void make_group(struct job *job) {
     struct err err = {0};
     char name[ATTEMPT_NAME_MAX];
-    const char *group = job->place.cgroup_group;
-    if (!group || !group[0] || job->cgroup[0] || job->group_refused)
-        return;
+    const char *group = job->place.cgroup_group ? job->place.cgroup_group : "";
     attempt_dir_name(job->attempt->job, job->attempt->number, name);
-    if (limits_make(group, name, job->cgroup, &err) == 0)
+    if (job->cgroup[0] || job->group_refused || limits_make(group, name, job->cgroup, &err) == 0)
         return;
     job->group_refused = true;
     job->cgroup[0] = '\0';
@@ -227,7 +233,7 @@ int job_prepare(struct job *job, struct err *err) {
     if (find_images(job, &images, err) < 0)
         return -1;
     struct ctx ctx = job_start_ctx(job);
-    job_group(job);
+    make_group(job);
     if (make_network(job, &ctx, err) < 0 || (!main_is_made && make_mounts(job, &ctx, err) < 0))
         return -1;
     return write_files(job, &images, err);

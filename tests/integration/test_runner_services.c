@@ -13,6 +13,7 @@
 #include "proto/labels.h"
 #include "proto/spool.h"
 #include "runner/docker/image.h"
+#include "runner/limits/limits.h"
 #include "runner/tar_file.h"
 #include "runner_rig.h"
 
@@ -246,6 +247,27 @@ Test(services, dies_while_nobody_looks) {
     rig_start();
     expect_words(expect_end(REASON_SERVICE_FAILED).message, "exit code 4");
     expect_output(ATTEMPT_SPOOL, "begun\nstopped\n");
+}
+
+/* What init of a killed container cannot write down any more, the kernel has counted for the group. */
+Test(services, group_of_the_attempt) {
+    const struct limits_bound bound = {.instance = rig.cluster};
+    if (limits_setup(&bound, rig.cgroup, &err) < 0) {
+        fprintf(stderr, "not tried, the host does not allow it: %s\n", err.text);
+        return;
+    }
+    make_simple("echo begun; i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done; echo counted; sleep 600",
+                OBEY, NULL, "60s");
+    start();
+    rig_await_output("counted\n");
+    signal_part(ROLE_MAIN, "KILL");
+    struct verdict verdict = expect_end(REASON_CONTAINER_KILLED);
+    cr_expect_gt(verdict.usage.cpu_us, 0);
+    char **names = NULL;
+    OK(limits_list(rig.cgroup, &names, &err));
+    cr_expect_null(names[0], "%s is left", names[0]);
+    limits_list_free(names);
+    OK(limits_remove(rig.cgroup, &err));
 }
 
 /* Every step of the journal done, but not written down. */

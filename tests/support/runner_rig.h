@@ -23,6 +23,7 @@ struct rig {
     char cluster[ATTEMPT_ID_MAX];
     char name[ATTEMPT_NAME_MAX]; /* of the attempt made last */
     char container[80];
+    char cgroup[160]; /* what the next runner is told to make the attempt's group below; "": nothing */
     int attempts_fd;
     struct engine *engine;
     struct ctx ctx;
