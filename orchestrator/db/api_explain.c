@@ -53,7 +53,7 @@ static const char explain_sql[] =
         JOB_WITH_ATTEMPT
     " left join lateral (select count(*), (array_agg(h.id order by h.created_at, h.id))[1:16] as ids"
     "  from berth.jobs h where h.tenant = j.tenant and h.concurrency_key = j.concurrency_key"
-    "  and h.id <> j.id and h.status" UNDER_WAY_ ") k on true"
+    "  and h.status" UNDER_WAY_ ") k on true"
     " where j.tenant = $1 and j.id = $2::uuid";
 
 int64_t api_explain_job(struct db_pool *pool, const char *tenant, const char *id, db_done *done, void *arg,

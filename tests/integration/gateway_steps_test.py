@@ -233,6 +233,8 @@ def test_explain_later(pg, gw):
            ("retrying", "exit_code", None, ["retry_at"]))
     expect("which", "attempt 2 of at most 3" in waits["retry_at"], True)
     expect("message", "Attempt 1 ended as failed/exit_code" in doc["message"], True)
+    other = gw.post("/v1/jobs", BASE).json["id"]
+    expect("it is in nobody's way", explain(gw, other)[0]["position"], 1)
     shown = gw.get(f"/v1/jobs/{job}").json
     expect("the job says the same", (shown["reason"], shown["message"]), (doc["reason"], doc["message"]))
     pg.sql(f"update berth.jobs set retry_at = now() - interval '1 s' where id = '{job}'")
