@@ -28,8 +28,8 @@ enum {
     JOB_INIT_KILL_WAIT_MS = 3000,  /* for init to kill all others and tell the end; then it is killed, too */
     JOB_KILL_WAIT_MS = 10 * 1000,  /* from SIGKILL to asking again */
     JOB_KILL_TELL_MS = 60 * 1000,  /* so long killed in vain: the job's log says so */
-    JOB_CLEAN_MAX_MS = 2 * 60 * 1000, /* for all of the clean-up; what is left then is the reaper's */
-    JOB_GROUP_PAUSE_MAX_MS = 1600,    /* the longest back-off for a control group that is not empty yet */
+    JOB_CLEAN_MAX_MS = 60 * 1000,  /* for all of the clean-up; what is left then is the reaper's */
+    JOB_GROUP_PAUSE_MAX_MS = 1600, /* the longest back-off for a control group that is not empty yet */
 };
 
 struct job_place {

@@ -149,7 +149,7 @@ int part_await_end(struct part *part, const struct ctx *ctx) {
         if (got < 0 && (err.kind == ERR_CANCELED || err.kind == ERR_DEADLINE))
             return 0;
         if (got < 0 && !is_answer(&err)) {
-            part->lost_touch = true;
+            part->lost_touch |= err.kind == ERR_AWAY;
             log_warn("lost touch with the engine while the job runs", LERR(&err));
         }
         if (part_look(part, NULL) != PART_SEEN_RUNNING)
@@ -284,10 +284,13 @@ static int remove_once(const struct part *part, const struct ctx *ctx, struct er
 
 int part_remove(struct part *part, const struct ctx *ctx, struct err *err) {
     bool told = false;
+    struct err why = {.text = "the engine does not say why"};
     for (int64_t pause_ms = 0;;) {
         struct ctx call = ctx_child(ctx);
         ctx_deadline_in(&call, JOB_CALL_MAX_MS);
         int removed = remove_once(part, &call, err);
+        if (removed < 0 && ctx_state(ctx) == CTX_LIVE)
+            why = *err; /* of more use than that the time was over during the last try */
         if (removed == 1)
             return 0;
         if (removed == 0 && !told) {
@@ -296,7 +299,7 @@ int part_remove(struct part *part, const struct ctx *ctx, struct err *err) {
         }
         if (ctx_state(ctx) != CTX_LIVE)
             return err_set(err, ERR_DEADLINE, 0, "container %s could not be removed: %.300s", part->container,
-                           removed < 0 ? err->text : "the engine is still removing it");
+                           removed < 0 ? why.text : "the engine is still removing it");
         if (removed < 0)
             log_warn("container not removed yet, trying again", LS("container", part->container), LERR(err));
         job_back_off(part->job, ctx, &pause_ms);

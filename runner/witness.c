@@ -108,7 +108,7 @@ static int ask(const struct witness_case *what, struct witness *ret_witness, boo
             *ret_live_restore = info.live_restore;
             return 0;
         }
-        *lost_touch = true;
+        *lost_touch |= err.kind == ERR_AWAY || err.kind == ERR_DEADLINE;
         if (ctx_state(&whole) != CTX_LIVE || err.kind == ERR_ENGINE || err.kind == ERR_INVALID) {
             log_warn("engine cannot be asked about its events", LS("container", what->container), LERR(&err));
             return -1;

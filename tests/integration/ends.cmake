@@ -1,6 +1,7 @@
-foreach(name ends)
+foreach(name ends engine)
     berth_test(NAME test_runner_${name} LABEL integration TIMEOUT 300
         SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_runner_${name}.c ${CMAKE_SOURCE_DIR}/tests/support/runner_rig.c
+                ${CMAKE_SOURCE_DIR}/tests/support/fake_engine.c
         USES berth_runner)
     target_include_directories(test_runner_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/support)
     target_compile_definitions(test_runner_${name} PRIVATE BERTH_RUNNER_PATH="$<TARGET_FILE:berth-runner>")
