@@ -125,7 +125,7 @@ static void close_with(struct ws *ws, int code, const char *reason) {
     if (ws->close_code)
         return;
     ws->close_code = code;
-    snprintf(ws->reason, sizeof ws->reason, "%s", reason);
+    snprintf(ws->reason, sizeof ws->reason, "%.*s", WS_REASON_MAX - 1, reason);
     want_write(ws);
 }
 
