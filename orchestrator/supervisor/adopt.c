@@ -79,6 +79,14 @@ void adopt_directory(struct supervisor *s, const char *name) {
                   LI("children_max", CHILDREN_MAX));
 }
 
+bool adopt_is_done(const struct supervisor *s, const char *name) {
+    struct journal journal = {0};
+    AUTO_FD int fd = openat(s->state.attempts_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return true;
+    return journal_read(fd, &journal, NULL) == 0 && journal_has(&journal, JOURNAL_CLEANED);
+}
+
 /* Directories that never got their name. */
 static void remove_unnamed(struct supervisor *s) {
     AUTO_DIR DIR *dir = open_attempts(s);
