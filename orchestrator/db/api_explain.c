@@ -1,8 +1,8 @@
 /* Why a job is where it is, in one statement. Only a job that waits has others counted before it. */
 #include "orchestrator/db/api_private.h"
 
-/* As the claim takes them (claim.c), without those that could not be taken now: put off, or held by their
- * key. */
+/* What is in use comes from the jobs' rows: an orchestrator tells it with its heartbeat only. Order: as the
+ * claim takes them (claim.c), without those that could not be taken now: put off, or held by their key. */
 #define UNDER_WAY_ " in ('preparing', 'running', 'canceling', 'lost')"
 #define EXPLAIN_TABLE(X)                                                                                     \
     X(NOW, API_US("now()"))                                                                                  \
@@ -24,17 +24,20 @@
     X(KEY_MAX, "j.concurrency_max")                                                                          \
     X(KEY_COUNT, "k.count")                                                                                  \
     X(KEY_HOLDERS, "coalesce(to_json(k.ids), '[]')")                                                         \
-    X(HOSTS, "coalesce((select json_agg(json_build_object('name', o.name,"                                   \
-             "  'alive', o.heartbeat_at + o.lease > now() and o.detached_until is null,"                     \
-             "  'draining', o.draining, 'heartbeat_us', " API_US(                                            \
-                 "o.heartbeat_at") ","                                                                       \
-                                   "  'lost_after_ms', (extract(epoch from o.lost_after) * 1000)::bigint,"   \
-                                   "  'slots', o.slots, 'used', o.used, 'memory_bytes', o.memory_bytes,"     \
-                                   "  'memory_used', o.memory_used, 'cpus_milli', o.cpus_milli, "            \
-                                   "'cpus_used', o.cpus_used)"                                               \
-                                   "  order by o.name) from"                                                 \
-                                   "  (select * from berth.orchestrators order by heartbeat_at desc limit "  \
-                                   "64) o), '[]')")
+    X(HOSTS,                                                                                                 \
+      "coalesce((select json_agg(json_build_object('name', o.name,"                                          \
+      "  'alive', o.heartbeat_at + o.lease > now() and o.detached_until is null,"                            \
+      "  'draining', o.draining, 'heartbeat_us', " API_US(                                                   \
+          "o.heartbeat_at") ","                                                                              \
+                            "  'lost_after_ms', (extract(epoch from o.lost_after) * 1000)::bigint,"          \
+                            "  'slots', o.slots, 'used', u.used, 'memory_bytes', o.memory_bytes,"            \
+                            "  'memory_used', u.memory, 'cpus_milli', o.cpus_milli, 'cpus_used', u.cpus)"    \
+                            "  order by o.name) from"                                                        \
+                            "  (select * from berth.orchestrators order by heartbeat_at desc limit 64) o,"   \
+                            "  lateral (select count(*) as used, coalesce(sum(h.memory_bytes), 0) as "       \
+                            "memory,"                                                                        \
+                            "    coalesce(sum(h.cpus_milli), 0) as cpus from berth.jobs h"                   \
+                            "    where h.orchestrator = o.name and h.status" UNDER_WAY_ ") u), '[]')")
 _Static_assert(API_AHEAD_MAX == 10000, "the limit of AHEAD is one more");
 _Static_assert(API_HOSTS_MAX == 64, "the limit of HOSTS");
 _Static_assert(API_KEYS_MAX == 16, "the slice of the key's holders");

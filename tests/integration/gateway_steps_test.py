@@ -170,6 +170,7 @@ def explain(gw, job):
 
 def alone(pg):
     pg.sql("update berth.jobs set status = 'canceled' where status in ('queued', 'scheduled', 'retrying');"
+           "update berth.jobs set status = 'canceled' where status in ('preparing', 'running', 'canceling', 'lost');"
            "delete from berth.orchestrators")
 
 
@@ -183,11 +184,15 @@ def test_explain_the_queue(pg, gw):
     expect("nor these", list(explain(gw, first)[1]), ["no_orchestrator"])
     orchestrator(pg, "leaving", draining="true")
     expect("draining", list(explain(gw, first)[1]), ["draining"])
-    orchestrator(pg, "here", used=4, memory_used=(1 << 31) - (1 << 29))
+    orchestrator(pg, "test")
+    running = [submit(pg) for _ in range(4)]
+    for job in running:
+        pg.sql(f"update berth.jobs set memory_bytes = {384 << 20} where id = '{job}'")
+        Log(pg, job).status("running")
     doc, waits = explain(gw, first)
     expect("full", sorted(waits), ["memory", "slots"])
-    expect("figures", ("here: 4 of 4" in waits["slots"], "needs 1g, 512m of 2g are free" in waits["memory"]), (True, True))
-    pg.sql("update berth.orchestrators set used = 0, memory_used = 0 where name = 'here'")
+    expect("figures", ("test: 4 of 4" in waits["slots"], "needs 1g, 512m of 2g are free" in waits["memory"]), (True, True))
+    pg.sql(f"update berth.jobs set status = 'canceled' where id in ('{running[0]}', '{running[1]}')")
     expect("room", explain(gw, first)[1], {})
     doc, waits = explain(gw, second)
     expect("behind the first", (doc["position"], list(waits)), (2, ["queue_order"]))
