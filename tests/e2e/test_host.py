@@ -1,0 +1,69 @@
+"""What is set up on the host is kept up, and goes when it is of no use any more. Needs control groups and nftables."""
+import glob
+import pathlib
+import subprocess
+import uuid
+
+from support import docker, wait_until
+
+
+def groups(berth, attempt=""):
+    return [p for p in glob.glob(f"/sys/fs/cgroup/*/berth-{berth.instance}/{attempt}") if pathlib.Path(p).is_dir()]
+
+
+def rules():
+    return subprocess.run(["nft", "list", "table", "inet", "berth"], capture_output=True, text=True).stdout
+
+
+def test_networks_and_groups_of_no_live_attempt_are_removed(new_berth):
+    berth = new_berth(BERTH_REAP_INTERVAL="1s")
+    job = berth.script("echo up; sleep 600", network="private")
+    wait_until(lambda: berth.output(job) == b"up\n", "a live job is there")
+    dead = str(uuid.uuid4())
+    labels = [f"--label=io.berth.{k}={v}" for k, v in {
+        "managed": "true", "cluster": berth.cluster(), "instance": berth.instance, "job": dead, "attempt": "1", "token": "1",
+        "role": "private"}.items()]
+    volume = [f"--label=io.berth.{k}={v}" for k, v in {
+        "managed": "true", "cluster": berth.cluster(), "instance": berth.instance, "role": "volume"}.items()]
+    network = docker("network", "create", *labels, f"berth-{dead}-1")
+    docker("volume", "create", *volume, f"berth-test-{dead}")
+    made = [pathlib.Path(p) / f"{dead}.1" for p in groups(berth)]
+    assert made, "the instance has its group"
+    for path in made:
+        path.mkdir()
+    wait_until(lambda: not groups(berth, f"{dead}.1"), "the group is gone")
+    wait_until(lambda: not docker("network", "ls", "-q", "--no-trunc", "--filter", f"id={network}"), "the network is gone")
+    removed = {(line["kind"], line["name"]) for line in berth.log_lines() if line.get("msg") == "orphan removed"}
+    assert {("network", f"berth-{dead}-1"), ("cgroup", f"/berth-{berth.instance}/{dead}.1")} <= removed, removed
+    assert groups(berth, f"{job}.1"), "the live one's group stays"
+    assert docker("network", "ls", "-q", "--filter", f"name=berth-{job}-1"), "the live one's network stays"
+    assert docker("volume", "ls", "-q", "--filter", f"name=berth-test-{dead}"), "a tenant's volume stays"
+    docker("volume", "rm", f"berth-test-{dead}")
+    berth.cancel(job, force=True)
+    berth.wait(job)
+    wait_until(lambda: not groups(berth, f"{job}.1"), "its own group is gone with the job")
+    berth.stop()
+    wait_until(lambda: not groups(berth), "the instance's group is gone with berthd")
+
+
+def test_rules_that_were_flushed_are_set_anew(new_berth):
+    berth = new_berth(BERTH_REAP_INTERVAL="1s")
+    wait_until(rules, "the rules are there")
+
+    def flushed_and_seen():
+        """There is one table for the host: another berthd may be quicker, so it is tried again."""
+        subprocess.run(["nft", "delete", "table", "inet", "berth"], stderr=subprocess.DEVNULL)
+        wait_until(rules, "there are rules again")
+        return any("are set anew" in line.get("msg", "") for line in berth.log_lines())
+
+    wait_until(flushed_and_seen, "this one has set them anew")
+
+
+def test_what_runs_far_behind_its_deadline_is_killed(new_berth):
+    berth = new_berth(BERTH_REAP_INTERVAL="1s")
+    job = berth.script("trap '' TERM; echo up; sleep 600")
+    wait_until(lambda: berth.output(job) == b"up\n", "it runs")
+    berth.sql(f"update berth.attempts set deadline_at = now() - interval '1 day' where job_id = '{job}'")
+    wait_until(lambda: [line for line in berth.log_lines() if line.get("kind") == "overdue" and job in line.get("name", "")] or
+               berth.job(job)["status"] not in ("running", "canceling"), "it is killed")
+    assert berth.wait(job)["status"] not in ("succeeded", "running")
