@@ -130,12 +130,17 @@ void child_signal(const struct child *child, int signal) {
     kill(-child->pid, signal);
 }
 
-void child_reap(struct child *child) {
+static void note_end(struct child *child, pid_t pid, int status) {
+    if (!child || pid != child->pid || child->ended)
+        return;
+    child->ended = true;
+    child->wait_status = status;
+}
+
+void child_reap(struct child *child, struct child *other) {
     int status;
     for (pid_t pid = waitpid(-1, &status, WNOHANG); pid > 0; pid = waitpid(-1, &status, WNOHANG)) {
-        if (pid != child->pid || child->ended)
-            continue;
-        child->ended = true;
-        child->wait_status = status;
+        note_end(child, pid, status);
+        note_end(other, pid, status);
     }
 }

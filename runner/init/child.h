@@ -1,8 +1,8 @@
 /*
- * child - the job's command: started, signalled, buried.
+ * child - the job's command, and a service's readiness command: started, signalled, buried.
  *
- * The only fork in init; nothing after it needs another process, so a job that has used up its PIDs limit
- * cannot stand in the way.
+ * The only fork in init. Nothing but a readiness command needs another process after the job's own, so a job
+ * that has used up its PIDs limit cannot stand in the way of its end.
  */
 #ifndef BERTH_RUNNER_INIT_CHILD_H
 #define BERTH_RUNNER_INIT_CHILD_H
@@ -37,7 +37,8 @@ int child_exec_status(int error);
 void child_kill_all(const struct child *child);
 void child_signal(const struct child *child, int signal);
 
-/* Buries every process that has ended and was left to init. */
-void child_reap(struct child *child);
+/* Buries every process that has ended and was left to init; notes the end of these (NULL: there is no other).
+ */
+void child_reap(struct child *child, struct child *other);
 
 #endif

@@ -10,11 +10,13 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +25,7 @@
 #include "runner/init/counters.h"
 #include "runner/init/launchfile.h"
 #include "runner/init/output.h"
+#include "runner/init/ready.h"
 
 enum { PROBE_BYTES_MAX = 4096, SIGNALS_AT_ONCE = 16, END_ATTEMPTS_MAX = 100, LOWEST_FD = 3 };
 
@@ -31,6 +34,8 @@ static struct writer writer;
 static struct streams streams;
 static struct output output;
 static struct child child;
+static struct ready ready;
+static struct spool_end end;
 
 __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *fmt, ...) {
     va_list args;
@@ -103,10 +108,14 @@ static void signal_pass(const struct signalfd_siginfo *info) {
     struct spool_signal record = {.signal = (int32_t)info->ssi_signo, .sender_pid = (int32_t)info->ssi_pid};
     if (record.sender_pid == getpid())
         return; /* what init brought upon itself: SIGXFSZ for the spool */
-    if (record.signal == LAUNCH_KILL_SIGNAL)
+    if (record.signal == LAUNCH_KILL_SIGNAL) {
         child_kill_all(&child);
-    else
+        ready_end(&ready);
+    } else {
         child_signal(&child, record.signal);
+    }
+    if (info->ssi_pid == 0 && info->ssi_code <= 0) /* sent, by nobody in here; not by the kernel */
+        end.signal_outside = record.signal;
     writer_record(&writer, SPOOL_SIGNAL, &record, sizeof record);
 }
 
@@ -115,7 +124,7 @@ static void signals_step(int fd) {
     ssize_t got = read(fd, infos, sizeof infos);
     for (ssize_t i = 0; i < got / (ssize_t)sizeof *infos; i++) {
         if (infos[i].ssi_signo == SIGCHLD)
-            child_reap(&child);
+            child_reap(&child, &ready.command);
         else
             signal_pass(&infos[i]);
     }
@@ -123,18 +132,29 @@ static void signals_step(int fd) {
 
 /* Until the command has ended. While the spool is stuck its output stays in the pipes. */
 static void run(int signal_fd) {
-    struct pollfd fds[1 + OUTPUT_POLL_FDS] = {{.fd = signal_fd, .events = POLLIN}};
+    struct pollfd fds[1 + READY_POLL_FDS + OUTPUT_POLL_FDS] = {{.fd = signal_fd, .events = POLLIN}};
     while (!child.ended) {
         int timeout = WRITER_RETRY_MS;
-        unsigned count = 1;
+        int ready_timeout;
+        unsigned outputs = 1 + ready_poll(&ready, fds + 1, &ready_timeout);
+        unsigned count = outputs;
         int stuck = writer_flush(&writer);
         if (!stuck)
-            count += output_poll(&output, fds + 1, &timeout);
-        int ready = poll(fds, count, timeout);
+            count += output_poll(&output, fds + outputs, &timeout);
+        bool ready_first = ready_timeout >= 0 && (timeout < 0 || ready_timeout < timeout);
+        int found = poll(fds, count, ready_first ? ready_timeout : timeout);
+        if (found < 0)
+            continue;
         if (fds[0].revents)
             signals_step(signal_fd);
-        if (!stuck && (ready == 0 || ready > (fds[0].revents != 0)))
-            output_step(&output, ready == 0);
+        if (!child.ended)
+            ready_step(&ready, outputs > 1 ? fds[1].revents : 0);
+        short wrote = 0;
+        for (unsigned i = outputs; i < count; i++)
+            wrote |= fds[i].revents;
+        bool quiet = found == 0 && !ready_first;
+        if (!stuck && (quiet || wrote))
+            output_step(&output, quiet);
     }
 }
 
@@ -143,23 +163,21 @@ static void flush_patiently(void) {
         poll(NULL, 0, WRITER_RETRY_MS);
 }
 
-static void finish(struct spool_end *end) {
+static void finish(void) {
+    ready_end(&ready);
     flush_patiently();
     output_end(&output);
     while (!output_ended(&output)) {
         output_step(&output, false);
         flush_patiently();
     }
-    counters_read(COUNTERS_MEMBERSHIP, COUNTERS_MOUNT, end);
-    end->output_bytes = writer.output_bytes;
-    writer_record(&writer, SPOOL_END, end, sizeof *end);
+    counters_read(COUNTERS_MEMBERSHIP, COUNTERS_MOUNT, &end);
+    end.output_bytes = writer.output_bytes;
+    writer_record(&writer, SPOOL_END, &end, sizeof end);
     flush_patiently();
 }
 
-static void start(const struct launchfile *launch, int in_fd, struct spool_end *end) {
-    char **env = launchfile_environment(launch, environ);
-    if (!env)
-        die("no memory for the environment; the job was not started");
+static void start(const struct launchfile *launch, int in_fd, char **env) {
     struct child_launch what = {.argv = launch->argv,
                                 .env = env,
                                 .in_fd = in_fd,
@@ -169,6 +187,7 @@ static void start(const struct launchfile *launch, int in_fd, struct spool_end *
     if (!error) {
         struct spool_started started = {.pid = child.pid};
         writer_record(&writer, SPOOL_STARTED, &started, sizeof started);
+        ready_begin(&ready);
         return;
     }
     struct {
@@ -178,7 +197,7 @@ static void start(const struct launchfile *launch, int in_fd, struct spool_end *
     size_t len = strnlen(launch->argv[0], sizeof record.path);
     memcpy(record.path, launch->argv[0], len);
     writer_record(&writer, SPOOL_EXEC_FAILED, &record, sizeof record.failed + len);
-    end->exec_errno = error;
+    end.exec_errno = error;
     child.wait_status = child_exec_status(error) << 8;
     child.ended = true;
 }
@@ -192,14 +211,51 @@ static int open_spool(const char *dir) {
     return fd;
 }
 
-static int job(const char *dir) {
+/* Is what the runner has looked at what the engine has mounted? */
+static void binds_check(const struct launchfile *launch) {
+    for (size_t i = 0; i < launch->bind_count; i++) {
+        const struct launchfile_bind *bind = &launch->binds[i];
+        struct stat st;
+        if (stat(bind->target, &st) == 0 && st.st_dev == bind->dev && st.st_ino == bind->inode)
+            continue;
+        fprintf(stderr,
+                "berth-init: what is mounted at %s is not what was to be: its source was moved or "
+                "replaced; the job was not started\n",
+                bind->target);
+        _exit(LAUNCH_EXIT_BIND_CHANGED);
+    }
+}
+
+/* Who wants to know when a service is ready mounts the file; -1: nobody does. */
+static int open_ready(const char *dir) {
+    char full[PATH_MAX];
+    int fd = open(path_below(dir, LAUNCH_READY_PATH, full), O_WRONLY | O_CLOEXEC);
+    if (fd < 0 && errno != ENOENT)
+        die("%s cannot be opened: %s; the job was not started", full, strerror(errno));
+    return fd;
+}
+
+static void prepare(const char *dir, struct launchfile *launch, char ***ret_env) {
     char path[PATH_MAX];
-    struct launchfile launch;
-    const char *wrong = launchfile_read(path_below(dir, LAUNCH_FILE_PATH, path), &launch);
+    const char *wrong = launchfile_read(path_below(dir, LAUNCH_FILE_PATH, path), launch);
     if (wrong)
         die("%s: %s%s%s; the job was not started", path, wrong, errno ? ": " : "",
             errno ? strerror(errno) : "");
+    char **env = launchfile_environment(launch, environ);
+    if (!env)
+        die("no memory for the environment; the job was not started");
+    binds_check(launch);
     writer_init(&writer, open_spool(dir));
+    wrong = ready_init(&ready, launch, open_ready(dir), env);
+    if (wrong)
+        die("%s: %s; the job was not started", path, wrong);
+    *ret_env = env;
+}
+
+static int job(const char *dir) {
+    struct launchfile launch;
+    char **env;
+    prepare(dir, &launch, &env);
     int in_fd = launch.has_input ? open_below(dir, LAUNCH_INPUT_PATH, O_RDONLY) : open_nothing();
     int signal_fd = signals_open();
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0,
@@ -207,12 +263,12 @@ static int job(const char *dir) {
     if (streams_open(&streams) < 0)
         die("no pipes for the job's output: %s; the job was not started", strerror(errno));
     output_init(&output, &streams, &writer);
-    struct spool_end end = {.exec_errno = 0};
-    start(&launch, in_fd, &end);
+    output.ready = launch.ready == LAUNCHFILE_READY_LOG ? &ready : NULL;
+    start(&launch, in_fd, env);
     close(in_fd);
     run(signal_fd);
     end.wait_status = child.wait_status;
-    finish(&end);
+    finish();
     return WIFSIGNALED(child.wait_status) ? 128 + WTERMSIG(child.wait_status)
                                           : WEXITSTATUS(child.wait_status);
 }

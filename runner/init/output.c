@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runner/init/ready.h"
+
 static const enum spool_stream stream_of[STREAMS] = {SPOOL_STDOUT, SPOOL_STDERR};
 
 void output_init(struct output *o, struct streams *streams, struct writer *writer) {
@@ -13,6 +15,11 @@ void output_init(struct output *o, struct streams *streams, struct writer *write
     o->bulk = !streams->exact;
     for (unsigned i = 0; i < STREAMS; i++)
         o->stash[i].budget = SIZE_MAX;
+}
+
+static void show(const struct output *o, unsigned stream, const void *bytes, size_t len) {
+    if (o->ready && ready_wants_output(o->ready))
+        ready_output(o->ready, stream, bytes, len);
 }
 
 static size_t min_size(size_t a, size_t b) {
@@ -66,6 +73,7 @@ static void stash_take(struct output *o, unsigned stream, unsigned packets) {
     }
     stash->count -= packets;
     writer_output(o->writer, stream_of[stream], stash->bytes + stash->begin, bytes);
+    show(o, stream, stash->bytes + stash->begin, bytes);
     stash->begin += bytes;
 }
 
@@ -113,6 +121,7 @@ static void bulk_step(struct output *o, bool timed_out) {
         if (got <= 0)
             continue;
         writer_took(o->writer, (size_t)got);
+        show(o, i, to, (size_t)got);
         budget_take(&o->stash[i], (size_t)got);
         moved += (size_t)got;
     }

@@ -54,9 +54,12 @@ struct output_stash {
     unsigned char bytes[OUTPUT_STASH_BYTES];
 };
 
+struct ready;
+
 struct output {
     struct streams *streams;
     struct writer *writer;
+    struct ready *ready; /* who is shown each line; set by who wants that, else NULL */
     size_t page_bytes;
     bool bulk;
     unsigned floods; /* steps in a row in which one stream filled its pipe and the other was silent */

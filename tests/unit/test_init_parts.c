@@ -61,6 +61,47 @@ Test(launch, what_is_wrong_is_said) {
     cr_assert_str_eq(PARSE("berth-launch-2\0ax\0.\0", &launch), "it does not begin with " LAUNCH_VERSION);
 }
 
+Test(launch, of_a_service) {
+    struct launchfile launch;
+    cr_assert_null(PARSE(V "ash\0cx\0c\0cy z\0b1:2:/a:b\0b18446744073709551615:0:/\0.\0", &launch));
+    cr_expect_eq(launch.ready, LAUNCHFILE_READY_COMMAND);
+    cr_expect_str_eq(launch.command[1], "");
+    cr_expect_str_eq(launch.command[2], "y z");
+    cr_expect_null(launch.command[3]);
+    cr_assert_eq(launch.bind_count, 2);
+    cr_expect(launch.binds[0].dev == 1 && launch.binds[0].inode == 2);
+    cr_expect_str_eq(launch.binds[0].target, "/a:b");
+    cr_expect(launch.binds[1].dev == UINT64_MAX && launch.binds[1].inode == 0);
+    launchfile_done(&launch);
+    cr_assert_null(PARSE(V "ash\0h8080/a?b\0.\0", &launch));
+    cr_expect(launch.ready == LAUNCHFILE_READY_HTTP && launch.port == 8080);
+    cr_expect_str_eq(launch.path, "/a?b");
+    launchfile_done(&launch);
+    cr_assert_null(PARSE(V "ash\0t65535\0.\0", &launch));
+    cr_expect(launch.ready == LAUNCHFILE_READY_TCP && launch.port == 65535);
+    launchfile_done(&launch);
+}
+
+Test(launch, what_is_wrong_with_a_service_is_said) {
+    static const char port[] = "its port is no port";
+    static const char bind[] = "a bind is not DEV:INODE:/TARGET";
+    static const char twice[] = "it says twice when the service is ready";
+    struct launchfile launch;
+    cr_expect_str_eq(PARSE(V "ax\0t\0.\0", &launch), port);
+    cr_expect_str_eq(PARSE(V "ax\0t0\0.\0", &launch), port);
+    cr_expect_str_eq(PARSE(V "ax\0t-1\0.\0", &launch), port);
+    cr_expect_str_eq(PARSE(V "ax\0t65536\0.\0", &launch), port);
+    cr_expect_str_eq(PARSE(V "ax\0t80/\0.\0", &launch), port);
+    cr_expect_str_eq(PARSE(V "ax\0h80\0.\0", &launch), "its HTTP path does not begin with / or is too long");
+    cr_expect_str_eq(PARSE(V "ax\0t80\0ly\0.\0", &launch), twice);
+    cr_expect_str_eq(PARSE(V "ax\0ly\0ly\0.\0", &launch), twice);
+    cr_expect_str_eq(PARSE(V "ax\0cx\0t1\0cy\0.\0", &launch), twice);
+    cr_expect_str_eq(PARSE(V "ax\0b1:2\0.\0", &launch), bind);
+    cr_expect_str_eq(PARSE(V "ax\0b1:2:a\0.\0", &launch), bind);
+    cr_expect_str_eq(PARSE(V "ax\0b:2:/a\0.\0", &launch), bind);
+    cr_expect_str_eq(PARSE(V "ax\0b1:18446744073709551616:/a\0.\0", &launch), bind);
+}
+
 static char dir[] = "/tmp/test_init.XXXXXX";
 
 static void file_put(const char *name, const char *text) {
