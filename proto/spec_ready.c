@@ -1,4 +1,5 @@
-#include <inttypes.h>
+#include <ctype.h>
+#include <limits.h>
 #include <regex.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,8 @@
 
 enum {
     PORT_MAX = 65535,
-    EXPRESSION_SIZE_MAX = 2000, /* nodes that regcomp(3) makes of it: its memory grows with their square */
+    EXPRESSION_SIZE_MAX = 2000, /* nodes that regcomp(3) makes of it */
+    REPEAT_SIZE = 20, /* in nodes: what can be passed over costs memory by the square of its number */
     REGERROR_MAX = 128,
 };
 
@@ -68,15 +70,18 @@ static void read_command(struct spec_reader *r, const struct spec_at *at, const 
         spec_read_list(r, at, value, field);
 }
 
-/* "{3}", "{3,}", "{,3}", "{3,5}" at p: bytes of it, and how many copies of what stands before it are made of
- * it; 0 bytes: it is none. */
-static size_t interval(const char *p, int64_t *ret_copies) {
+/* "*", "?", "+", "{3}", "{3,}", "{,3}", "{3,5}" at p: bytes of it, and how many copies of what stands before
+ * it are made of it; 0 bytes: it is none. */
+static size_t repeat(const char *p, int64_t *ret_copies) {
     char *end = (char *)p + 1;
-    long least = *end >= '0' && *end <= '9' ? strtol(end, &end, 10) : 0;
+    *ret_copies = *p == '+';
+    if (*p != '{')
+        return strchr("*?+", *p) != NULL;
+    long least = isdigit((unsigned char)*end) ? strtol(end, &end, 10) : 0;
     long most = least;
     if (*end == ',') {
         end++;
-        most = *end >= '0' && *end <= '9' ? strtol(end, &end, 10) : least + 1;
+        most = isdigit((unsigned char)*end) ? strtol(end, &end, 10) : least < LONG_MAX ? least + 1 : least;
     }
     *ret_copies = least > most ? least : most;
     return *end == '}' ? (size_t)(end + 1 - p) : 0;
@@ -112,15 +117,12 @@ static int64_t expression_size(const char *text) {
         } else if (*p == ')' && depth > 0) {
             last = sums[depth--] + 1;
             sums[depth] += last;
-        } else if (*p == '+') {
-            sums[depth] += last;
-            last *= 2;
-        } else if (*p == '{' && (len = interval(p, &copies)) > 0) {
+        } else if ((len = repeat(p, &copies)) > 0) {
             if (copies > EXPRESSION_SIZE_MAX)
                 return EXPRESSION_SIZE_MAX + 1;
-            sums[depth] += last * copies;
-            last *= copies + 1;
-        } else if (*p != '*' && *p != '?') {
+            sums[depth] += last * copies + REPEAT_SIZE;
+            last += last * copies + REPEAT_SIZE;
+        } else {
             len = *p == '[' ? bracket(p) : *p == '\\' && p[1] ? 2 : 1;
             last = 1;
             sums[depth] += last;

@@ -81,6 +81,7 @@ static struct bad bads[] = {
     {"{%SVC%,\"ready\":{\"http\":\"https://:80/\"}}]}", "/services/0/ready/http", "must look like"},
     {"{%SVC%,\"ready\":{\"http\":\"http://:0/\"}}]}", "/services/0/ready/http", "must look like"},
     {"{%SVC%,\"ready\":{\"http\":\"http://:65536/\"}}]}", "/services/0/ready/http", "must look like"},
+    {"{%SVC%,\"ready\":{\"http\":\"http://:80/#top\"}}]}", "/services/0/ready/http", "must look like"},
     {"{%SVC%,\"ready\":{\"http\":\"http://:80x\"}}]}", "/services/0/ready/http", "must look like"},
     {"{%SVC%,\"ready\":{\"http\":\"http://:99999999999999999999/\"}}]}", "/services/0/ready/http",
      "must look like"},
@@ -93,6 +94,9 @@ static struct bad bads[] = {
      "too much memory"},
     {"{%SVC%,\"ready\":{\"log\":\"(((((((((((((((a+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+\"}}]}",
      "/services/0/ready/log", "too much memory"},
+    {"{%SVC%,\"ready\":{\"log\":\"((a*)*b*){150}\"}}]}", "/services/0/ready/log", "too much memory"},
+    {"{%SVC%,\"ready\":{\"log\":\"a{255}{255}\"}}]}", "/services/0/ready/log", "too much memory"},
+    {"{%SVC%,\"ready\":{\"log\":\"a++++++++++++++++\"}}]}", "/services/0/ready/log", "too much memory"},
     {"{%SVC%,\"ready\":{\"log\":\"a{99999999999999999999}\"}}]}", "/services/0/ready/log", "too much memory"},
     {"{%SVC%,\"ready\":{\"log\":\"(.*)\\\\1\"}}]}", "/services/0/ready/log", "no \\1"},
     /* mounts */

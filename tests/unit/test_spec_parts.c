@@ -247,6 +247,16 @@ Test(spec_parts, idle_is_none_unless_someone_says_so) {
     cr_expect_eq(own->deadlines.idle_ms, 1000);
 }
 
+Test(spec_parts, none_is_over_a_ceiling_of_idle) {
+    static const char text[] = "{\"image\":\"a\",\"deadlines\":{\"idle\":\"0s\"}}";
+    AUTO_SPEC struct spec *spec = NULL;
+    AUTO_FAULTS struct spec_faults faults = {0};
+    policy.max_idle_ms = 3000;
+    cr_assert_eq(spec_parse_text(text, strlen(text), &policy, &spec, &faults), -1);
+    cr_expect_str_eq(faults.items[0].pointer, "/deadlines/idle");
+    cr_expect(strstr(faults.items[0].detail, "BERTH_MAX_IDLE"), "%s", faults.items[0].detail);
+}
+
 /* Each field of every part; defaults, too, come back under another policy. */
 Test(spec_parts, what_is_written_parses_back) {
     static const char *const docs[] = {
