@@ -46,7 +46,7 @@ int limits_name(const char *group, const char *attempt, char ret_parent[LIMITS_G
 }
 
 int limits_make(const char *group, const char *attempt, char ret_parent[LIMITS_GROUP_MAX], struct err *err) {
-    char parent[LIMITS_GROUP_MAX];
+    char parent[LIMITS_GROUP_MAX] = "";
     if (limits_name(group, attempt, parent, err) < 0)
         return -1;
     if (limits_is_slice(parent) ? slice_make(parent, NULL, err) < 0

@@ -109,11 +109,26 @@ bool subnet_choose(struct subnet pool, int bits, uint64_t start, const struct su
     return false;
 }
 
+/* The n-th column of a line, in hexadecimal. */
+static bool column(const char *line, int n, uint32_t *ret) {
+    const char *at = line + strspn(line, " \t");
+    for (; n > 0; n--) {
+        at += strcspn(at, " \t");
+        at += strspn(at, " \t");
+    }
+    char *end = NULL;
+    unsigned long value = strtoul(at, &end, 16);
+    if (end == at || !strchr(" \t\n", *end) || value > UINT32_MAX)
+        return false;
+    *ret = (uint32_t)value;
+    return true;
+}
+
 bool subnet_from_route(const char *line, struct subnet pool, struct subnet *ret) {
-    unsigned destination, gateway, mask;
-    int used = 0;
-    if (sscanf(line, "%*31s %8x %8x %*x %*d %*d %*d %8x%n", &destination, &gateway, &mask, &used) != 3 ||
-        !used)
+    enum { DESTINATION = 1, GATEWAY = 2, MASK = 7 };
+    uint32_t destination, gateway, mask;
+    if (!column(line, DESTINATION, &destination) || !column(line, GATEWAY, &gateway) ||
+        !column(line, MASK, &mask))
         return false;
     struct subnet s = {.address = ntohl(destination), .bits = __builtin_popcount(mask)};
     if (s.bits == 0 || !subnet_overlap(s, pool))
