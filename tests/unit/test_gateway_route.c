@@ -8,6 +8,7 @@
 #include "orchestrator/gateway/origin.h"
 #include "orchestrator/gateway/problem.h"
 #include "orchestrator/gateway/routes.h"
+#include "proto/stream.h"
 
 #define ID "01890a5d-ac96-774b-bcce-b302099a8057"
 
@@ -30,6 +31,9 @@ Test(route, finds) {
         {ROUTE_GET, "/v1/jobs/" ID, "/v1/jobs/{id}", 0},
         {ROUTE_GET, "/v1/jobs/" ID "/logs", "/v1/jobs/{id}/logs", 0},
         {ROUTE_POST, "/v1/jobs/" ID "/cancel", "/v1/jobs/{id}/cancel", 0},
+        {ROUTE_POST, "/v1/jobs/" ID "/extend", "/v1/jobs/{id}/extend", 0},
+        {ROUTE_POST, "/v1/jobs/" ID "/retry", "/v1/jobs/{id}/retry", 0},
+        {ROUTE_GET, "/v1/jobs/" ID "/explain", "/v1/jobs/{id}/explain", 0},
         {ROUTE_GET, "/v1/jobs/" ID "/cancel", NULL, ROUTE_POST},
         {ROUTE_PUT, "/v1/jobs", NULL, ROUTE_GET | ROUTE_POST},
         {ROUTE_GET, "/v1/jobs/", NULL, 0},
@@ -131,7 +135,7 @@ static int64_t tail(const char *text, int64_t lines) {
     struct api_chunk chunk = {.offset = 100, .bytes = (unsigned char *)text, .len = strlen(text)};
     int64_t seen = 0;
     bool at_end = true;
-    return opening_tail_in(&chunk, QUERY_STREAM_ANY, lines, &seen, &at_end);
+    return opening_tail_in(&chunk, STREAM_NONE, lines, &seen, &at_end);
 }
 
 Test(opening, last_lines) {
