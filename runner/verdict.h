@@ -28,18 +28,19 @@ struct evidence {
 
     /* Why the runner ended it: a `timed_out` or `canceled` reason, or REASON_NONE. */
     enum reason stop;
-    bool stop_missed;             /* the command had ended by itself before the stop reached it */
-    char stop_text[VERDICT_TEXT_MAX]; /* SERVICE_FAILED: which service, how it ended, its last lines, as sentences
-                                   */
-    bool killed;                  /* it did not end within the grace, or was not given any, and got SIGKILL */
+    bool stop_missed;                 /* the command had ended by itself before the stop reached it */
+    char stop_text[VERDICT_TEXT_MAX]; /* SERVICE_FAILED: which service, how it ended, its last lines, as
+                                       * sentences
+                                       */
+    bool killed; /* it did not end within the grace, or was not given any, and got SIGKILL */
 
     bool started;          /* the engine confirmed the container's start */
     bool host_restarted;   /* the machine's boot id is not the one of the start */
     bool engine_restarted; /* the engine ended while the container ran */
     bool paused;           /* someone else had paused it when it was to be stopped */
     int64_t extended_ms;   /* by so much the run deadline was moved */
-    struct usage others;   /* of the job's other containers, summed; all -1 where there are none. Without an END
-                              record those of the whole attempt, where a control group has counted them */
+    struct usage others; /* of the job's other containers, summed; all -1 where there are none. Without an END
+                            record those of the whole attempt, where a control group has counted them */
 
     bool end_known; /* init's END record is there: */
     struct spool_end end;
