@@ -38,13 +38,17 @@ static void begin(void) {
 
 TestSuite(ready, .init = begin, .timeout = 60);
 
+static int shell(const char *line) {
+    return pclose(popen(line, "re"));
+}
+
 /* With a loopback, and with one interface more. */
 static void network_own(bool second) {
     if (unshare(CLONE_NEWNET) < 0)
         cr_skip_test("no right to make a network namespace");
-    cr_assert_eq(system("ip link set lo up"), 0);
+    cr_assert_eq(shell("ip link set lo up"), 0);
     if (second &&
-        system("ip link add b0 type bridge && ip address add 10.9.8.7/24 dev b0 && ip link set b0 up"))
+        shell("ip link add b0 type bridge && ip address add 10.9.8.7/24 dev b0 && ip link set b0 up"))
         cr_skip_test("no bridge can be made here");
 }
 
@@ -141,7 +145,7 @@ Test(ready, tcp_on_the_loopback_where_there_is_no_other) {
 
 Test(ready, tcp_is_never_connected_to_itself) {
     network_own(false);
-    cr_assert_eq(system("echo '4321 4321' >/proc/sys/net/ipv4/ip_local_port_range"), 0);
+    cr_assert_eq(shell("echo '4321 4321' >/proc/sys/net/ipv4/ip_local_port_range"), 0);
     start();
     expect("127.0.0.1 port 4321: Connection refused");
 }
@@ -238,7 +242,7 @@ Test(ready, command_when_it_ends_with_0) {
     snprintf(script, sizeof script, "test -e %s/x || exit 3", path);
     expect_ready();
     snprintf(script, sizeof script, "rm -r %s", path);
-    cr_expect_eq(system(script), 0);
+    cr_expect_eq(shell(script), 0);
 }
 
 Test(ready, command_that_is_killed) {

@@ -3,12 +3,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,6 +34,8 @@ static const char *below(const char *name) {
     return path;
 }
 
+static const char *more_entry = ""; /* one more entry of the launch file; "": none */
+
 static void prepare(const char *input, const char *const *argv) {
     mkdtemp(dir);
     FILE *file = fopen(below("launch"), "w");
@@ -40,6 +45,8 @@ static void prepare(const char *input, const char *const *argv) {
     fprintf(file, "eJOB=%s%c", JOB_PATH, 0);
     if (input)
         fprintf(file, "i%c", 0);
+    if (*more_entry)
+        fprintf(file, "%s%c", more_entry, 0);
     fprintf(file, ".%c", 0);
     fclose(file);
     fclose(fopen(below("spool"), "w"));
@@ -313,4 +320,164 @@ Test(init, what_has_run_is_not_run_again) {
     cr_assert_eq(WEXITSTATUS(status), LAUNCH_EXIT_BROKEN);
     cr_assert_eq(stat(below("spool"), &after), 0);
     cr_assert_eq(after.st_size, before.st_size, "nothing is added");
+}
+
+static void expect_ready_file(const char *text) {
+    char bytes[LAUNCH_READY_BYTES + 1] = "";
+    int fd = open(below("ready"), O_RDONLY);
+    cr_assert_eq(read(fd, bytes, LAUNCH_READY_BYTES), LAUNCH_READY_BYTES);
+    close(fd);
+    cr_expect_eq(strncmp(bytes, text, strlen(text)), 0, "%s", bytes);
+}
+
+static void ready_file_make(void) {
+    mkdtemp(dir);
+    fclose(fopen(below("ready"), "w"));
+}
+
+/* The job ends by what the readiness command's success does; its own end and its output are none of the
+ * job's. */
+Test(init, a_service_is_tried_beside_its_output) {
+    ready_file_make();
+    char script[200];
+    snprintf(script, sizeof script, "while ! grep -q '^ready ' %s; do echo turn; sleep 0.01; done",
+             below("ready"));
+    more_entry = "ctrue";
+    cr_expect_eq(SH(script), 0);
+    expect_ready_file("ready ");
+    cr_expect_eq(end.wait_status, 0);
+}
+
+Test(init, a_service_whose_command_fails_is_not_ready) {
+    ready_file_make();
+    char script[200];
+    snprintf(script, sizeof script, "until grep -q 'false: ended with 1' %s; do sleep 0.01; done; echo done",
+             below("ready"));
+    more_entry = "cfalse";
+    cr_expect_eq(SH(script), 0);
+    cr_expect_str_eq(out, "done\n");
+    expect_ready_file("false: ended with 1");
+}
+
+Test(init, a_hanging_readiness_command_ends_with_the_job) {
+    ready_file_make();
+    char command[300];
+    snprintf(command, sizeof command, "c%s", below("hang"));
+    FILE *file = fopen(below("hang"), "w");
+    fprintf(file, "#!/bin/sh\necho $$ >%s.new; mv %s.new %s; exec sleep 1000\n", below("pid"), below("pid"),
+            below("pid"));
+    fchmod(fileno(file), 0755);
+    fclose(file);
+    more_entry = command;
+    char script[200];
+    snprintf(script, sizeof script, "until cat %s; do sleep 0.01; done 2>&-", below("pid"));
+    cr_expect_eq(SH(script), 0);
+    pid_t pid = (pid_t)strtol(out, NULL, 10);
+    cr_assert_gt(pid, 1);
+    for (int tries = 0; kill(pid, 0) == 0; tries++) { /* it is nobody's child here: there is no event */
+        cr_assert_lt(tries, 500, "%d still runs", pid);
+        poll(NULL, 0, 10);
+    }
+}
+
+Test(init, a_line_of_a_service_makes_it_ready) {
+    ready_file_make();
+    char script[200];
+    snprintf(script, sizeof script,
+             "echo not yet; echo up: 7 >&2; until grep -q '^ready ' %s; do sleep 0.01; done", below("ready"));
+    more_entry = "l^up: [0-9]$";
+    cr_expect_eq(SH(script), 0);
+    cr_expect_str_eq(both, "not yet\nup: 7\n");
+}
+
+Test(init, a_line_in_a_flood_makes_it_ready) {
+    ready_file_make();
+    char script[300];
+    snprintf(script, sizeof script,
+             "$JOB flood 3000000 7000; echo; echo up; until grep -q '^ready ' %s; do sleep 0.01; done",
+             below("ready"));
+    more_entry = "l^up$";
+    cr_expect_eq(SH(script), 0);
+}
+
+Test(init, without_an_entry_it_is_ready_once_it_runs) {
+    ready_file_make();
+    cr_expect_eq(SH("true"), 0);
+    expect_ready_file("ready ");
+}
+
+Test(init, what_cannot_be_executed_is_never_ready) {
+    ready_file_make();
+    cr_expect_eq(RUN("/nowhere/x"), 127);
+    struct stat st;
+    cr_assert_eq(stat(below("ready"), &st), 0);
+    cr_expect_eq(st.st_size, 0);
+}
+
+/* --- binds --- */
+
+static int run_with_bind(const char *target, int inode_off) {
+    static const char *const argv[] = {"echo", "x", NULL};
+    char entry[200];
+    struct stat st;
+    cr_assert_eq(stat(target, &st), 0);
+    snprintf(entry, sizeof entry, "b%ju:%ju:%s", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino + inode_off,
+             target);
+    more_entry = entry;
+    prepare(NULL, argv);
+    int status;
+    waitpid(start(), &status, 0);
+    spool_load();
+    return WEXITSTATUS(status);
+}
+
+Test(init, a_bind_that_is_what_it_was) {
+    cr_expect_eq(run_with_bind("/usr", 0), 0);
+    cr_expect_str_eq(out, "x\n");
+}
+
+Test(init, a_bind_that_was_changed) {
+    cr_expect_eq(run_with_bind("/usr", 1), LAUNCH_EXIT_BIND_CHANGED);
+    cr_expect_eq(spool_len, 0);
+}
+
+/* --- signals --- */
+
+/* init as the first process of a PID namespace, so that this process is outside. */
+static pid_t start_inside(void) {
+    pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
+    if (pid == 0) {
+        execl(INIT_PATH, "init", "--dir", dir, NULL);
+        _exit(99);
+    }
+    if (pid < 0)
+        cr_skip_test("no right to make a PID namespace");
+    return pid;
+}
+
+static void expect_outside(const char *script, int signal, int expected) {
+    const char *const argv[] = {"sh", "-c", script, NULL};
+    prepare(NULL, argv);
+    pid_t pid = start_inside();
+    await("ready\n");
+    kill(pid, signal);
+    finish(pid);
+    cr_expect_eq(end.signal_outside, expected, "%d", end.signal_outside);
+}
+
+Test(init, a_signal_from_outside_is_noted) {
+    expect_outside("trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done", SIGTERM, SIGTERM);
+}
+
+Test(init, a_kill_of_all_from_outside_is_noted) {
+    expect_outside("echo ready; sleep 1000", LAUNCH_KILL_SIGNAL, LAUNCH_KILL_SIGNAL);
+    cr_expect(WIFSIGNALED(end.wait_status) && WTERMSIG(end.wait_status) == SIGKILL);
+}
+
+Test(init, a_signal_from_inside_is_not_from_outside) {
+    const char *const argv[] = {"sh", "-c",
+                                "trap 'exit 0' TERM; kill -TERM $PPID; while :; do sleep 0.01; done", NULL};
+    prepare(NULL, argv);
+    finish(start_inside());
+    cr_expect_eq(end.signal_outside, 0);
 }
