@@ -10,6 +10,15 @@ static struct api_job job(void) {
                             .status = "running",
                             .exit_code = API_NONE,
                             .signal = API_NONE,
+                            .created_us = API_NONE,
+                            .started_us = API_NONE,
+                            .finished_us = API_NONE,
+                            .deadline_us = API_NONE,
+                            .run_at_us = API_NONE,
+                            .retry_at_us = API_NONE,
+                            .claimed_us = API_NONE,
+                            .pulled_us = API_NONE,
+                            .container_us = API_NONE,
                             .log_limit = API_NONE};
 }
 
@@ -43,4 +52,55 @@ Test(job_view, a_stored_document_may_hold_nul) {
     cr_assert_eq(json_string_length(input), 3);
     cr_expect_eq(memcmp(json_string_value(input), "x\0y", 3), 0);
     cr_expect_str_eq(json_get_string(view, "labels"), "{nonsense", "what does not parse is shown as it is");
+}
+
+static void says(const struct api_job *of, const char *words) {
+    AUTO_FREE char *message = job_message(of);
+    if (words)
+        cr_expect(message && strstr(message, words), "%s: '%s' is not in '%s'", of->status, words,
+                  message ? message : "");
+    else
+        cr_expect_null(message, "%s", of->status);
+}
+
+Test(job_view, every_status_but_queued_and_running_says_why) {
+    struct api_job of = job();
+    for (int status = 0; status < STATUS_COUNT; status++) {
+        of.status = status_name((enum status)status);
+        bool silent = status == STATUS_QUEUED || status == STATUS_RUNNING;
+        /* The other ends have words of their own in their rows. */
+        if (silent || !status_is_terminal((enum status)status) || status == STATUS_SUCCEEDED)
+            says(&of, silent ? NULL : ".");
+    }
+    of.status = "preparing";
+    of.orchestrator = "host-a";
+    says(&of, "host-a is looking for its image");
+    of.pulled_us = 1;
+    says(&of, "The image is there");
+    of.container_us = 2;
+    says(&of, "host-a is starting its container");
+    of.message = "its own";
+    says(&of, "its own");
+    of = job();
+    of.status = "retrying";
+    of.attempt = 2;
+    of.attempt_status = "errored";
+    of.reason = "pull_failed";
+    of.retry_at_us = 0;
+    says(&of, "Attempt 2 ended as errored/pull_failed. The next one begins from 1970-01-01T00:00:00");
+}
+
+static bool has_link(const char *status, const char *name) {
+    struct api_job of = job();
+    of.status = status;
+    AUTO_JSON json_t *view = job_view(&of);
+    return json_get_string(json_object_get(view, "links"), name);
+}
+
+Test(job_view, links_lead_to_what_can_be_done_now) {
+    cr_expect(has_link("queued", "cancel") && has_link("running", "cancel") && !has_link("failed", "cancel"));
+    cr_expect(!has_link("queued", "extend") && has_link("running", "extend") && !has_link("lost", "extend"));
+    cr_expect(!has_link("running", "retry") && has_link("succeeded", "retry") &&
+              has_link("canceled", "retry"));
+    cr_expect(has_link("queued", "explain") && has_link("failed", "explain"));
 }
