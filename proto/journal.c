@@ -146,6 +146,8 @@ static bool fold_stopping(struct journal *j, const json_t *doc) {
     j->stopping_boot_ns = json_get_int(doc, "boot_ns", 0);
     if (!take_string(doc, "boot_id", j->stopping_boot_id, sizeof j->stopping_boot_id))
         j->stopping_boot_id[0] = '\0';
+    if (!take_string(doc, "text", j->stopping_text, sizeof j->stopping_text))
+        j->stopping_text[0] = '\0';
     return true;
 }
 

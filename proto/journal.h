@@ -12,6 +12,7 @@
  * started    container                                       the engine confirmed it; the run deadline begins
  * extended   run_ms                                          by so much the run deadline was moved, in all
  * stopping   cause ("run_deadline", "requested", "shutdown")  a stop signal is about to be sent
+ *            text (service_failed only)                      which service, how it ended, its last lines
  * exited                                                     no process of the attempt runs any more
  * verdict    status, reason, message, exit_code, signal, usage {…}
  * cleaned    left (absent: nothing)                          nothing of the attempt is left on the engine,
@@ -77,8 +78,9 @@ struct journal {
     char started_boot_id[40];
     int64_t stopping_boot_ns; /* of the first stop, and the boot that this counts from; "": not told */
     char stopping_boot_id[40];
-    struct verdict verdict; /* valid when time_us[JOURNAL_VERDICT] */
-    size_t used;            /* bytes of whole lines that were read */
+    char stopping_text[JOURNAL_MESSAGE_MAX]; /* with cause service_failed: which one, and how; else "" */
+    struct verdict verdict;                  /* valid when time_us[JOURNAL_VERDICT] */
+    size_t used;                             /* bytes of whole lines that were read */
 };
 
 static inline bool journal_has(const struct journal *j, enum journal_step step) {

@@ -233,6 +233,9 @@ static int conclude(struct job *job, struct err *err) {
     take_others(job, e);
     if (e->stop == REASON_NONE && e->fault == REASON_NONE && !e->stop_missed)
         e->stop = job->journal.stopping;
+    if (!e->stop_text[0])
+        snprintf(e->stop_text, sizeof e->stop_text, "%.*s", (int)sizeof e->stop_text - 1,
+                 job->journal.stopping_text);
     read_program(job, e);
     e->host_restarted =
         e->started && clock_boot_id(boot_id, NULL) == 0 && strcmp(boot_id, job->journal.started_boot_id) != 0;

@@ -15,8 +15,10 @@ static int64_t grace_end_ns(const struct job *job) {
 }
 
 static int stop(struct job *job, enum reason cause, struct err *err) {
+    const char *text = job->evidence.stop_text[0] ? job->evidence.stop_text : NULL;
     if (!journal_has(&job->journal, JOURNAL_STOPPING) &&
-        job_note(job, JOURNAL_STOPPING, json_pack("{s:s}", "cause", reason_name(cause)), err) < 0)
+        job_note(job, JOURNAL_STOPPING, json_pack("{s:s, s:s*}", "cause", reason_name(cause), "text", text),
+                 err) < 0)
         return -1;
     job->evidence.stop = job->journal.stopping;
     log_info("stopping the job", LS("cause", reason_name(job->evidence.stop)));
@@ -91,8 +93,6 @@ int job_watch(struct job *job, struct err *err) {
     bool other_boot = clock_boot_id(boot_id, NULL) == 0 && strcmp(boot_id, job->journal.started_boot_id) != 0;
     bool first_look = !engine_api_version(job->engine)[0] || other_boot || cause != REASON_NONE;
     bool ended = first_look && part_look(&job->main, NULL) != PART_SEEN_RUNNING;
-    if (!ended && cause == REASON_SERVICE_FAILED)
-        services_failed(job); /* which one it was, a runner before this one has seen */
     if (!ended && cause == REASON_NONE && await_end_or_cause(job, &cause, err) < 0)
         return -1;
     if (!ended && cause != REASON_NONE && stop(job, cause, err) < 0)

@@ -137,18 +137,18 @@ static void describe_without(const struct part *part, char *out, size_t max) {
                  part->engine_error[0] ? ": " : "", part->engine_error);
 }
 
-/* Adds " Its last lines: …" as far as there is room. */
+/* Adds " Its last lines: ….", as far as there is room. */
 static void add_tail(const struct service *s, char *text, size_t max) {
     static const char before[] = " Its last lines: ";
     char tail[SERVICES_TAIL_BYTES] = "";
     AUTO_FD int fd = open_file(s, ATTEMPT_SPOOL);
     size_t have = strlen(text);
-    if (fd < 0 || max < have + sizeof before + 1)
+    if (fd < 0 || max < have + sizeof before + 2)
         return;
-    size_t room = max - have - (sizeof before - 1);
+    size_t room = max - have - sizeof before; /* the full stop takes the place of its NUL */
     tail_read(fd, SERVICES_TAIL_LINES, tail, room < sizeof tail ? room : sizeof tail);
     if (tail[0])
-        snprintf(text + have, max - have, "%s%s", before, tail);
+        snprintf(text + have, max - have, "%s%s.", before, tail);
 }
 
 static void describe_end(const struct service *s, char *text, size_t max) {

@@ -249,6 +249,29 @@ Test(services, dies_while_nobody_looks) {
     expect_output(ATTEMPT_SPOOL, "begun\nstopped\n");
 }
 
+/* The one that failed is named by a runner, too, that has only the journal's word for it. */
+Test(services, runner_killed_while_it_stops_the_job) {
+    static const enum journal_step steps[] = {JOURNAL_STOPPING, JOURNAL_EXITED, JOURNAL_VERDICT};
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        json_t *services = json_array();
+        add_service(services, "a", OBEY, NULL, "60s");
+        add_service(services, "db", OBEY, NULL, "60s");
+        make_attempt(OBEYING_MAIN, services);
+        start();
+        rig_await_output("begun\n");
+        rig_await_output_of("spool.db", "begun\n");
+        signal_part("db", "USR2");
+        rig_await(steps[i]);
+        rig_kill();
+        if (steps[i] != JOURNAL_STOPPING)
+            rig_forget_from(steps[i]);
+        struct verdict verdict = rig_finish();
+        cr_expect_eq(verdict.reason, REASON_SERVICE_FAILED, "%s", verdict.message);
+        expect_words(verdict.message, "\"db\"");
+        expect_words(verdict.message, "exit code 4");
+    }
+}
+
 /* What init of a killed container cannot write down any more, the kernel has counted for the group. */
 Test(services, group_of_the_attempt) {
     const struct limits_bound bound = {.instance = rig.cluster};
