@@ -151,9 +151,10 @@ static void stop_idle(const struct evidence *e, struct verdict *v) {
 
 static void stop_service(const struct evidence *e, struct verdict *v) {
     char manner[MANNER_MAX];
-    conclude(v, e->stop, "%s The job was stopped for that; %s.",
-             e->stop_text[0] ? e->stop_text : "A service of the job ended before the job did.",
+    conclude(v, e->stop, "A service of the job failed, and so the job was stopped; %s.",
              stop_manner(e, manner));
+    if (e->stop_text[0])
+        add(v, "%s", e->stop_text);
 }
 
 static void stop_shutdown(const struct evidence *e, struct verdict *v) {

@@ -188,3 +188,33 @@ Test(engine, that_does_not_remove) {
     rig_output_of(ATTEMPT_SYSTEM, SPOOL_SYSTEM, &words, NULL);
     cr_expect(strstr(buf_str(&words), "device or resource busy"), "%s", buf_str(&words));
 }
+
+/* It says that it kills, and the container runs on: no end is told, and the job's log says why it takes so
+ * long. */
+Test(engine, that_does_not_kill) {
+    static char runs[BODY_MAX];
+    enum { SPARE_MS = 20 * 1000 };
+    begin_attempt(NULL);
+    const struct fake_route routes[] = {
+        {.begins = call(0, "GET", "/json"),
+         .status = "200 OK",
+         .body = inspected(runs, "\"Status\":\"running\",\"Running\":true")},
+        {.begins = call(1, "POST", "/kill"), .status = "204 No Content"},
+        {.begins = call(2, "POST", "/wait"), .then = FAKE_HANG},
+        {.begins = "GET /",
+         .status = "200 OK",
+         .body = "{\"ApiVersion\":\"1.41\",\"MinAPIVersion\":\"1.12\"}"},
+    };
+    fake_engine_route(&fake, routes, ARRAY_LEN(routes));
+    setenv("DOCKER_HOST", fake.host, 1);
+    rig_start();
+    rig_cancel(true);
+    rig_await(JOURNAL_STOPPING);
+    struct ctx most = ctx_root(NULL);
+    ctx_deadline_in(&most, JOB_KILL_TELL_MS - SPARE_MS);
+    ctx_poll(&most, NULL, 0, "kill", NULL);
+    rig_await_output_of(ATTEMPT_SYSTEM, "does not end though it was killed");
+    struct journal journal = rig_journal();
+    cr_expect_not(journal_has(&journal, JOURNAL_EXITED) || journal_has(&journal, JOURNAL_VERDICT));
+    rig_kill();
+}

@@ -205,7 +205,7 @@ static const struct {
      REASON_SERVICE_FAILED,
      -1,
      15,
-     "\"db\" ended with exit code 3. The job was stopped for that"},
+     "\"db\" ended with exit code 3."},
     {"a service failed, no more is known",
      {ENDED(15), .stop = REASON_SERVICE_FAILED},
      STATUS_FAILED,
