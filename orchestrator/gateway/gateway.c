@@ -163,7 +163,7 @@ static void bound_descriptors(struct gateway *gateway) {
     setrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_cur >= GATEWAY_CONNECTIONS_MAX + GATEWAY_FDS_OURS)
         return;
-    gateway->connections_max = limit.rlim_cur > 2 * GATEWAY_FDS_OURS
+    gateway->connections_max = limit.rlim_cur / 2 > GATEWAY_FDS_OURS
                                    ? (unsigned)limit.rlim_cur - GATEWAY_FDS_OURS
                                    : GATEWAY_FDS_OURS;
     log_warn("few open files are allowed, so fewer connections are taken; raise the limit (ulimit -n, "
