@@ -87,6 +87,45 @@ bool adopt_is_done(const struct supervisor *s, const char *name) {
     return journal_read(fd, &journal, NULL) == 0 && journal_has(&journal, JOURNAL_CLEANED);
 }
 
+struct giving_up {
+    struct supervisor *supervisor;
+    char name[ATTEMPT_NAME_MAX];
+};
+
+/* Its runner is not started again when the directory is gone (care.c). */
+static void on_gave_up(void *arg, const PGresult *result, const struct err *err) {
+    AUTO_FREE struct giving_up *g = arg;
+    (void)result;
+    if (err) {
+        log_warn("the end of an attempt was not recorded, repeated with its runner's next death",
+                 LS("attempt", g->name), LERR(err));
+        return;
+    }
+    if (dir_remove_tree(g->supervisor->state.attempts_fd, g->name, NULL) < 0)
+        log_warn("attempt's directory cannot be removed", LS("attempt", g->name));
+}
+
+void adopt_give_up(struct supervisor *s, const char *name) {
+    AUTO_ATTEMPT struct attempt *attempt = NULL;
+    struct journal journal = {0};
+    struct claim c;
+    AUTO_FD int fd = openat(s->state.attempts_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || journal_read(fd, &journal, NULL) < 0 || journal_has(&journal, JOURNAL_CREATED) ||
+        attempt_load(fd, &attempt, NULL) < 0)
+        return;
+    struct claim_job job = {.job = attempt->job, .attempt_id = attempt->id, .token = attempt->token};
+    struct giving_up *g = mem_alloc(sizeof *g);
+    g->supervisor = s;
+    snprintf(g->name, sizeof g->name, "%s", name);
+    log_error("no runner can work on this attempt, it ends", LS("attempt", name),
+              LI("deaths", RESTART_FAULTS_MAX));
+    claim_refuse(
+        &c, &job, REASON_INTERNAL,
+        "every runner of this attempt died before it had done anything; the log of berthd tells of what");
+    if (claim_send(s->pool, &c, on_gave_up, g, NULL) < 0)
+        free(g);
+}
+
 /* Directories that never got their name. */
 static void remove_unnamed(struct supervisor *s) {
     AUTO_DIR DIR *dir = open_attempts(s);

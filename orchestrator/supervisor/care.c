@@ -275,6 +275,8 @@ static void child_died(struct supervisor *s, struct child *child, const struct d
                                  : restart_decide(&child->restart, death, random, &delay_ms);
     obituary_write(child, death, what, delay_ms);
     forget_process(child);
+    if (child->role == CHILD_RUNNER && what == RESTART_AGAIN && child->restart.faults >= RESTART_FAULTS_MAX)
+        adopt_give_up(s, child->name);
     if (child->role == CHILD_PROBE) {
         probe_ended(s);
         bury(s, child);

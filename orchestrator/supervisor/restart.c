@@ -12,15 +12,21 @@ static int64_t delay_ms(unsigned failures, uint32_t random) {
     return ceiling - half + (int64_t)(random % (uint32_t)(half + 1));
 }
 
+/* Killed, or ended by a fault of its own. */
+static bool is_fault(const struct death *death) {
+    return !death->exited || (death->status != CHILD_EXIT_AWAY && death->status != CHILD_EXIT_AGAIN);
+}
+
 enum restart_what restart_decide(struct restart *r, const struct death *death, uint32_t random,
                                  int64_t *ret_delay_ms) {
     *ret_delay_ms = 0;
     if (death->exited && death->status == CHILD_EXIT_DONE && death->may_end)
         return RESTART_DONE;
     if (death->was_ready && death->lived_ms >= RESTART_WORKED_MS) {
-        r->failures = 0;
+        r->failures = r->faults = 0;
     } else {
         r->failures++;
+        r->faults += is_fault(death);
         *ret_delay_ms = delay_ms(r->failures, random);
     }
     if (!death->exited || death->status != CHILD_EXIT_NEVER)

@@ -12,7 +12,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { RESTART_MIN_MS = 100, RESTART_MAX_MS = 10000, RESTART_WORKED_MS = 1000 };
+enum {
+    RESTART_MIN_MS = 100,
+    RESTART_MAX_MS = 10000,
+    RESTART_WORKED_MS = 1000,
+    RESTART_FAULTS_MAX = 20, /* of a runner: then its attempt ends, if there is nothing of it on the engine */
+};
 
 enum restart_what {
     RESTART_DONE,  /* it has done its work */
@@ -22,6 +27,7 @@ enum restart_what {
 
 struct restart {
     unsigned failures; /* in a row */
+    unsigned faults;   /* of these, for which no dependency that was away is to blame */
 };
 
 struct death {

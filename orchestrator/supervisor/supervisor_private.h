@@ -120,6 +120,8 @@ void admit_end(struct supervisor *s);
 void adopt_all(struct supervisor *s);
 void adopt_directory(struct supervisor *s, const char *name);     /* unless it has a runner or needs none */
 bool adopt_is_done(const struct supervisor *s, const char *name); /* its runner has nothing left to do */
+void adopt_give_up(struct supervisor *s,
+                   const char *name);    /* no runner can work on it: it ends, if it never began */
 char **adopt_list(struct supervisor *s); /* names, NULL-terminated; NULL: cannot be read */
 void adopt_list_free(char **list);
 bool adopt_listed(char *const *list, const char *name);

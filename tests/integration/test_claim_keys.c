@@ -306,6 +306,8 @@ Test(claim_keys, orchestrators_are_told_when_a_key_is_free_and_when_a_retry_wait
         {"update berth.jobs set status = 'retrying' where status = 'running'", "later"},
         {"update berth.jobs set status = 'preparing' where status = 'retrying'", ""},
         {"update berth.jobs set status = 'failed' where status = 'preparing'", "jobs"},
+        {"insert into berth.jobs (id, spec, status, run_at) values (berth.uuid7(), '{}', 'scheduled', now())",
+         "later"},
     };
     begin("told");
     add_keyed("a", "k", 1, "queue");

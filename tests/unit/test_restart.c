@@ -81,3 +81,21 @@ Test(restart, only_a_runner_is_done_with_exit_0) {
     d.status = 1;
     cr_expect_eq(restart_decide(&r, &d, 0, &delay_ms), RESTART_AGAIN);
 }
+
+Test(restart, faults_are_counted_until_it_has_worked_and_absences_are_not) {
+    struct restart r = {0};
+    int64_t delay_ms;
+    struct death bug = {.exited = true, .status = 1, .may_end = true};
+    struct death away = {.exited = true, .status = 69, .may_end = true};
+    struct death again = {.exited = true, .status = 75, .may_end = true};
+    struct death killed = {.status = 11, .was_ready = true, .lived_ms = 10, .may_end = true};
+    struct death worked = {.status = 11, .was_ready = true, .lived_ms = RESTART_WORKED_MS, .may_end = true};
+    restart_decide(&r, &bug, 0, &delay_ms);
+    restart_decide(&r, &away, 0, &delay_ms);
+    restart_decide(&r, &again, 0, &delay_ms);
+    restart_decide(&r, &killed, 0, &delay_ms);
+    cr_expect_eq(r.faults, 2);
+    cr_expect_eq(r.failures, 4);
+    restart_decide(&r, &worked, 0, &delay_ms);
+    cr_expect_eq(r.faults, 0);
+}

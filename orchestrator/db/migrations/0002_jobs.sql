@@ -151,16 +151,18 @@ create trigger jobs_given_key after update of concurrency_key on berth.jobs
     for each row when (old.concurrency_key is null and new.concurrency_key is not null and new.on_conflict <> 'queue')
     execute function berth.enter_key();
 
--- Hints to the orchestrators: a key has become free; a retry has been put off, perhaps for less than a poll takes.
+-- Hints to the orchestrators: a key has become free; a job has been put off, perhaps for less than a poll takes.
 create function berth.tell_step() returns trigger language plpgsql as $$
 begin
-    perform pg_notify('berth_work', case when new.status = 'retrying' then 'later' else 'jobs' end);
+    perform pg_notify('berth_work', case when new.status in ('scheduled', 'retrying') then 'later' else 'jobs' end);
     return null;
 end $$;
 create trigger jobs_key_free after update of status on berth.jobs
     for each row when (new.concurrency_key is not null and old.status in ('preparing', 'running', 'canceling', 'lost')
-        and new.status not in ('preparing', 'running', 'canceling', 'lost', 'retrying'))
+        and new.status not in ('preparing', 'running', 'canceling', 'lost', 'retrying', 'scheduled'))
     execute function berth.tell_step();
 create trigger jobs_put_off after update of status on berth.jobs
-    for each row when (new.status = 'retrying' and old.status <> 'retrying')
+    for each row when (new.status in ('scheduled', 'retrying') and old.status <> new.status)
     execute function berth.tell_step();
+create trigger jobs_begin_later after insert on berth.jobs
+    for each row when (new.status = 'scheduled') execute function berth.tell_step();
