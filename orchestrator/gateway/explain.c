@@ -24,9 +24,12 @@ void explain_wait(struct explanation *x, const char *limit, const char *fmt, ...
 const char *explain_when(const struct explanation *x, int64_t us, char out[EXPLAIN_WHEN_MAX]) {
     char at[CLOCK_RFC3339_MAX], span[UNITS_TEXT_MAX];
     int64_t s = (us - x->e->now_us) / US_PER_S;
+    clock_format_rfc3339(us, at);
     units_format_duration((s < 0 ? -s : s) * MS_PER_S, span);
-    snprintf(out, EXPLAIN_WHEN_MAX, s < 0 ? "%s (%s%s ago)" : "%s (%s%s)", clock_format_rfc3339(us, at),
-             s < 0 ? "" : "in ", span);
+    if (s == 0)
+        snprintf(out, EXPLAIN_WHEN_MAX, "%s (now)", at);
+    else
+        snprintf(out, EXPLAIN_WHEN_MAX, "%s (%s%s%s)", at, s < 0 ? "" : "in ", span, s < 0 ? " ago" : "");
     return out;
 }
 
@@ -117,7 +120,7 @@ static void explain_preparing(struct explanation *x) {
 static void explain_running(struct explanation *x) {
     const struct api_job *job = &x->e->job;
     char when[EXPLAIN_WHEN_MAX];
-    const char *idle = spec_text_of(x, "deadlines", "idle");
+    bool idle = spec_ms(x, "deadlines", "idle") > 0;
     if (job->exited_us != API_NONE) {
         explain_wait(x, "log", "its command ended at %s; its containers are removed and its log is stored",
                      explain_when(x, job->exited_us, when));
@@ -129,7 +132,8 @@ static void explain_running(struct explanation *x) {
         buf_addf(&x->next, "; at %s it is stopped as timed_out/run_deadline, unless it gets more time",
                  explain_when(x, job->deadline_us, when));
     if (idle)
-        buf_addf(&x->next, "; after %s without output it is stopped as timed_out/idle_deadline", idle);
+        buf_addf(&x->next, "; after %s without output it is stopped as timed_out/idle_deadline",
+                 spec_text_of(x, "deadlines", "idle"));
     buf_adds(&x->next, ".");
 }
 

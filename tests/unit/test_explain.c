@@ -214,6 +214,12 @@ Test(explain, under_way_and_after) {
     expect_words("next", json_get_string(running, "next"),
                  "(in 10m) it is stopped as timed_out/run_deadline");
     expect_words("next", json_get_string(running, "next"), "after 5m without output");
+    e.job.deadline_us = NOW_US + S / 2;
+    e.job.spec = "{\"deadlines\":{\"idle\":\"0s\"},\"stop\":{\"signal\":\"SIGINT\",\"grace\":\"3s\"}}";
+    AUTO_JSON json_t *silent = explain_job(&e);
+    expect_words("next", json_get_string(silent, "next"), "(now) it is stopped");
+    cr_expect_null(strstr(json_get_string(silent, "next"), "without output"),
+                   "an idle deadline of 0 is none");
     e.job.exited_us = NOW_US - S;
     AUTO_JSON json_t *exited = explain_job(&e);
     cr_expect_str_eq(limits(exited), "log");
