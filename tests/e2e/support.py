@@ -25,14 +25,14 @@ PATIENCE_S = 90
 
 
 def wait_until(question, what, seconds=PATIENCE_S, every=0.05):
-    """Asks until the answer is true, and returns it."""
+    """Asks until the answer is true, and returns it. what: a text, or what gives it when it is too late."""
     end = time.monotonic() + seconds
     while True:
         answer = question()
         if answer:
             return answer
         if time.monotonic() > end:
-            raise AssertionError(f"waited {seconds} s in vain: {what}")
+            raise AssertionError(f"waited {seconds} s in vain: {what() if callable(what) else what}")
         time.sleep(every)
 
 
@@ -138,7 +138,7 @@ class Berth:
             self.process = subprocess.Popen([str(BUILD / "orchestrator" / "berthd"), "run"], env=self.environment(),
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         if wait:
-            wait_until(self.ready, f"berthd is ready:\n{self.log()[-3000:]}")
+            wait_until(self.ready, lambda: f"berthd is ready:\n{self.log()[-3000:]}", seconds=30)
 
     def ready(self):
         assert self.process.poll() is None, f"berthd ended with {self.process.returncode}:\n{self.log()[-3000:]}"
@@ -252,7 +252,7 @@ class Berth:
         def ended():
             view = self.get(f"/v1/jobs/{job}?wait=10s")
             return view if view["status"] in TERMINAL else None
-        return wait_until(ended, f"job {job} ends: {self.log()[-1500:]}")
+        return wait_until(ended, lambda: f"job {job} ends: {self.log()[-1500:]}")
 
     def run(self, text, **spec):
         return self.wait(self.script(text, **spec))
