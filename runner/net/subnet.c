@@ -99,10 +99,9 @@ bool subnet_choose(struct subnet pool, int bits, uint64_t start, const struct su
             *ret = s;
             return true;
         }
-        /* On behind what is in the way, so that a wide range costs one step. */
+        /* On behind what is in the way, so that a wide range costs one step. It lies in the pool or holds all
+         * of it. */
         uint64_t next = (end_of(*in_the_way) - pool.address + size - 1) / size;
-        if (next > count)
-            next = count;
         seen += next - index;
         index = next % count;
     }

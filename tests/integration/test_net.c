@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 #include "base/id.h"
@@ -113,6 +114,8 @@ static int make_outside(int port) {
 static bool host_reaches(const char *ip, int port) {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     AUTO_FD int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const struct timeval patience = {.tv_sec = 2};
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience); /* also of connect, socket(7) */
     inet_pton(AF_INET, ip, &to.sin_addr);
     return connect(fd, (struct sockaddr *)&to, sizeof to) == 0;
 }
