@@ -155,6 +155,8 @@ Test(scribe, two_at_once_do_not_store_anything_twice) {
     expect_log_exact(job);
     expect_sha(job);
     until_gone(job->name);
+    EXPECT_ANSWER(job, "select cancel from berth.jobs where id = $1",
+                  "0"); /* nor did the key have to refuse it */
     cr_expect_eq(reap(), 0);
     scribe = first;
     parent_fd = first_fd;

@@ -125,7 +125,7 @@ static void visit(unsigned count, int64_t limit, bool final) {
     struct pack *pack = mem_alloc(sizeof *pack);
     pack_begin(pack, &at, limit);
     for (unsigned i = count; i-- > 0;)
-        cr_assert_geq(source_take(&sources[i], pack, i, count, final, &err), 0, "%s", err.text);
+        cr_assert_geq(source_take(&sources[i], pack, i, PACK_SOURCES_MAX, final, &err), 0, "%s", err.text);
     pack_finish(pack);
     if (dice() % 5 == 0) {
         for (unsigned i = 0; i < count; i++)
@@ -177,11 +177,11 @@ static void check(int64_t limit, bool unhashed) {
 
 static void run_randomly(bool unhashed) {
     for (int round = 0; round < ROUNDS; round++) {
-        int64_t limit = dice() % 4 ? dice() % 300000 : dice() % 20;
-        size_t total = (size_t)(dice() % (LOG_MAX / 4)), most = dice() % 2 ? 100 : SPOOL_PAYLOAD_MAX;
+        int64_t limit = dice() % 4 ? dice() % 1500000 : dice() % 20;
+        size_t total = (size_t)(dice() % (LOG_MAX / 2)), most = dice() % 2 ? 100 : SPOOL_PAYLOAD_MAX;
         start(1, unhashed);
         while (written.len < total) {
-            for (int n = dice() % 200; n > 0 && written.len < total; n--)
+            for (int n = dice() % (dice() % 2 ? 20 : 2000); n > 0 && written.len < total; n--)
                 say_something(PACK_MAIN, most);
             visit(1, limit, false);
         }
@@ -209,16 +209,20 @@ Test(source, what_is_certain_to_slide_out_is_not_stored) {
     start(1, false);
     for (int i = 0; i < RECORDS; i++)
         put(PACK_MAIN, SPOOL_OUTPUT, SPOOL_STDOUT, bytes, sizeof bytes);
-    struct pack *pack = mem_alloc(sizeof *pack);
-    pack_begin(pack, &at, LIMIT);
-    cr_expect_eq(source_take(&sources[0], pack, 0, 1, false, &err), SOURCE_END);
-    cr_expect_eq(pack->at.log_bytes, (int64_t)RECORDS * (int64_t)sizeof bytes);
-    int64_t held = 0;
-    for (size_t i = 0; i < pack->count; i++)
-        held += (int64_t)pack->chunks[i].bytes.len;
-    cr_expect_leq(held, LIMIT + (int64_t)sizeof bytes, "%lld", (long long)held);
-    pack_done(pack);
-    free(pack);
+    while (waits(1)) { /* in one visit, or in several where the time of one was not enough */
+        struct pack *pack = mem_alloc(sizeof *pack);
+        int64_t held = 0;
+        pack_begin(pack, &at, LIMIT);
+        cr_assert_geq(source_take(&sources[0], pack, 0, 1, false, &err), 0);
+        for (size_t i = 0; i < pack->count; i++)
+            held += (int64_t)pack->chunks[i].bytes.len;
+        cr_expect_leq(held, LIMIT + (int64_t)sizeof bytes, "%lld", (long long)held);
+        source_committed(&sources[0], pack, 0);
+        at = pack->at;
+        pack_done(pack);
+        free(pack);
+    }
+    cr_expect_eq(at.log_bytes, (int64_t)RECORDS * (int64_t)sizeof bytes);
     stop(1);
 }
 
@@ -236,7 +240,7 @@ Test(source, each_gets_its_share_and_its_stream) {
     for (unsigned i = 0; i < 3; i++) {
         cr_expect_eq(source_take(&sources[i], pack, i, 3, false, &err), SOURCE_MORE);
         cr_expect_lt(pack->at.raw_pos[i], PACK_RAW_BYTES_MAX / 3 + SPOOL_PAYLOAD_MAX + SPOOL_HEADER_BYTES);
-        cr_expect_gt(pack->at.raw_pos[i], PACK_RAW_BYTES_MAX / 4);
+        cr_expect_gt(pack->at.raw_pos[i], 0);
     }
     pack_finish(pack);
     static const int streams[] = {STREAM_STDOUT, STREAM_SYSTEM, STREAM_SERVICE};
@@ -281,11 +285,10 @@ Test(source, a_walk_sees_what_a_reader_sees) {
         lost += piece.lost_bytes;
         walk_over(&walk, &piece);
     }
-    while (waits(1)) {
+    for (int idle = 0; idle < 50 && waits(1);) { /* what then still waits is an incomplete record */
         int64_t before = at.raw_pos[0];
         visit(1, 1 << 30, false);
-        if (at.raw_pos[0] == before && dice() % 50 == 0)
-            break; /* an incomplete record at the end */
+        idle = at.raw_pos[0] == before ? idle + 1 : 0;
     }
     cr_expect_eq(walk.pos, at.raw_pos[0]);
     cr_expect_eq(output, at.output_bytes[0]);
