@@ -1,9 +1,10 @@
 /*
  * pull - gets an image onto the engine as the job's rule says, once for all that want it at the same time.
  *
- * Runners of one host take turns on a lock for each reference; who had to wait looks again before it pulls, and one
- * that says "always" is content with a pull that began after it had asked. Credentials come from a docker
- * config.json (its "auths"; helpers are programs and are not run). Progress goes to the job's system stream.
+ * Runners of one host take turns on a lock for each reference; who had to wait looks again before it pulls,
+ * and one that says "always" is content with a pull that began after it had asked. Credentials come from a
+ * docker config.json (its "auths"; helpers are programs and are not run). Progress goes to the job's system
+ * stream.
  */
 #ifndef BERTH_RUNNER_PULL_H
 #define BERTH_RUNNER_PULL_H
@@ -24,8 +25,8 @@ struct pull {
 };
 
 /* The image is there: *ret_info. -1: err; and *ret_reason is why the job cannot have it (image_not_found,
- * image_denied, pull_failed, spec_refused) with a sentence for people in err->text, or REASON_NONE where err alone
- * says it (ERR_AWAY, ERR_CANCELED, ERR_DEADLINE). */
+ * image_denied, pull_failed, spec_refused) with a sentence for people in err->text, or REASON_NONE where err
+ * alone says it (ERR_AWAY, ERR_CANCELED, ERR_DEADLINE). */
 int pull_image(const struct pull *pull, const struct ctx *ctx, struct image_info *ret_info,
                enum reason *ret_reason, struct err *err);
 
