@@ -58,7 +58,7 @@ static int close_host(const struct probe *probe, struct engine *engine, const st
         return err_set(
             err, ERR_AWAY, 0,
             "berthd is not in the network namespace of the engine's bridges (docker run --network=host)");
-    return net_filter_set(true, probe->egress_allow, err);
+    return net_filter_set(probe->cluster, true, probe->egress_allow, err);
 }
 
 void probe_host(const struct probe *probe, struct engine *engine, const struct ctx *ctx,
@@ -73,7 +73,8 @@ void probe_host(const struct probe *probe, struct engine *engine, const struct c
              "BERTH_CGROUPS=off if that is meant to be.",
              err.text);
     if (probe->egress_open)
-        net_filter_set(false, NULL, NULL); /* where that is not allowed, there are no rules of ours */
+        net_filter_set(probe->cluster, false, NULL,
+                       NULL); /* where that is not allowed, there are no rules of ours */
     if (probe->egress_filter && close_host(probe, engine, ctx, &err) < 0)
         warn(warning,
              "Jobs can reach the ports of the engine's host and 169.254.0.0/16: %.300s. Give berthd "

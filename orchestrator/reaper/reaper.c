@@ -110,10 +110,10 @@ static void keep_filter(struct reaper *r) {
     struct err err = {0};
     struct ctx ctx = ctx_child(&r->ctx);
     ctx_deadline_in(&ctx, SWEEP_LIST_TIMEOUT_MS);
-    if (!r->settings.egress_filter || net_filter_is_set() || !*engine_api_version(r->engine) ||
+    if (!r->settings.egress_filter || net_filter_is_set(r->cluster) || !*engine_api_version(r->engine) ||
         !net_filter_reaches(r->engine, &ctx))
         return;
-    if (net_filter_set(true, r->settings.egress_allow, &err) == 0) {
+    if (net_filter_set(r->cluster, true, r->settings.egress_allow, &err) == 0) {
         log_info("the packet filter's rules for jobs were gone and are set anew");
         r->powerless = false;
     } else if (!r->powerless) {

@@ -20,8 +20,14 @@ uint64_t net_hash(const char *text) {
     return hash;
 }
 
-const char *net_bridge_name(const char *network, char out[NET_BRIDGE_MAX]) {
-    snprintf(out, NET_BRIDGE_MAX, NET_BRIDGE_PREFIX "%011" PRIx64, net_hash(network) >> 20);
+const char *net_bridge_prefix(const char *cluster, char out[NET_BRIDGE_MAX]) {
+    snprintf(out, NET_BRIDGE_MAX, NET_BRIDGE_PREFIX "%04" PRIx64, net_hash(cluster) >> 48);
+    return out;
+}
+
+const char *net_bridge_name(const char *cluster, const char *network, char out[NET_BRIDGE_MAX]) {
+    snprintf(out, NET_BRIDGE_MAX, NET_BRIDGE_PREFIX "%04" PRIx64 "%07" PRIx64, net_hash(cluster) >> 48,
+             net_hash(network) >> 36);
     return out;
 }
 
@@ -75,7 +81,7 @@ static int egress_find(const struct net_place *place, const struct ctx *ctx, con
     if (network_list(place->engine, ctx, (struct engine_pairs){labels, ARRAY_LEN(labels)}, &list, err) < 0)
         return -1;
     const struct network_info *first = NULL;
-    net_bridge_name(name, bridge);
+    net_bridge_name(place->cluster, name, bridge);
     for (size_t i = 0; i < list.count; i++)
         if (strcmp(list.items[i].name, name) == 0 && (!first || counts_before(&list.items[i], first, bridge)))
             first = &list.items[i];
@@ -107,7 +113,7 @@ static int egress_add(const struct net_place *place, const struct ctx *ctx, cons
                                          {LABEL_INSTANCE, place->instance},
                                          {LABEL_ROLE, ROLE_NETWORK}};
     const struct engine_pair options[] = {{NET_OPTION_ICC, "false"},
-                                          {NET_OPTION_BRIDGE, net_bridge_name(name, bridge)}};
+                                          {NET_OPTION_BRIDGE, net_bridge_name(place->cluster, name, bridge)}};
     const struct network_spec spec = {
         .name = name, .options = {options, ARRAY_LEN(options)}, .labels = {labels, ARRAY_LEN(labels)}};
     struct err why = {0};

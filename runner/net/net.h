@@ -47,11 +47,11 @@ int net_private_remove(const struct net_place *place, const struct ctx *ctx, str
 
 /* Sets the rules (nftables, a table of ours): from any bridge of ours nothing to 169.254.0.0/16 and to the
  * host's own addresses but what `allow` names (BERTH_EGRESS_ALLOW) and answers to connections from outside;
- * name service on port 53 stays open. One set for the host: the last call counts. May be repeated. on false:
- * removes them. -1: the host does not allow it; the text says what. */
-int net_filter_set(bool on, const char *allow, struct err *err);
+ * name service on port 53 stays open. Each cluster has its own, for its own bridges. May be repeated. on
+ * false: removes them. -1: the host does not allow it; the text says what. */
+int net_filter_set(const char *cluster, bool on, const char *allow, struct err *err);
 /* Whether the rules are there; not whether they are the same. */
-bool net_filter_is_set(void);
+bool net_filter_is_set(const char *cluster);
 /* Whether the engine's bridges are interfaces of this network namespace, so that rules set here hold on them.
  */
 bool net_filter_reaches(struct engine *engine, const struct ctx *ctx);

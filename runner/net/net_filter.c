@@ -21,7 +21,7 @@
  * it. The engine's own name service (127.0.0.11) is inside the container's network namespace and not seen
  * here; what it asks further is.
  */
-#define TABLE "berth"
+#define TABLE "berth_"
 #define PRIORITY "filter - 10" /* before the rules of the engine */
 
 enum { RULES_MAX_BYTES = 64 * 1024 };
@@ -52,30 +52,35 @@ static int add_allowed(struct buf *rules, const char *allow, struct err *err) {
 
 /* With the first two lines the table is there, and then gone, whatever was before: all of it is one
  * transaction. */
-int net_filter_rules(bool on, const char *allow, struct buf *rules, struct err *err) {
-    buf_adds(rules, "table inet " TABLE "\ndelete table inet " TABLE "\n");
+int net_filter_rules(const char *cluster, bool on, const char *allow, struct buf *rules, struct err *err) {
+    char bridge[NET_BRIDGE_MAX];
+    const char *own = net_bridge_prefix(cluster, bridge) + strlen(NET_BRIDGE_PREFIX);
+    buf_addf(rules, "table inet " TABLE "%s\ndelete table inet " TABLE "%s\n", own, own);
     if (!on)
         return 0;
-    buf_adds(rules,
-             "table inet " TABLE " {\n"
+    buf_addf(rules,
+             "table inet " TABLE "%s {\n"
              "  chain closed {\n"
              "    ct state established,related accept\n"
              "    meta l4proto { tcp, udp } th dport 53 accept\n"
-             "    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } accept\n");
+             "    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } accept\n",
+             own);
     if (add_allowed(rules, allow, err) < 0)
         return -1;
-    if (buf_adds(rules, "    reject with icmpx admin-prohibited\n"
-                        "  }\n"
-                        "  chain input {\n"
-                        "    type filter hook input priority " PRIORITY "; policy accept;\n"
-                        "    iifname \"" NET_BRIDGE_PREFIX "*\" goto closed\n"
-                        "  }\n"
-                        "  chain forward {\n"
-                        "    type filter hook forward priority " PRIORITY "; policy accept;\n"
-                        "    iifname \"" NET_BRIDGE_PREFIX "*\" ip daddr 169.254.0.0/16 goto closed\n"
-                        "    iifname \"" NET_BRIDGE_PREFIX "*\" ct status dnat goto closed\n"
-                        "  }\n"
-                        "}\n") < 0)
+    if (buf_addf(rules,
+                 "    reject with icmpx admin-prohibited\n"
+                 "  }\n"
+                 "  chain input {\n"
+                 "    type filter hook input priority " PRIORITY "; policy accept;\n"
+                 "    iifname \"%s*\" goto closed\n"
+                 "  }\n"
+                 "  chain forward {\n"
+                 "    type filter hook forward priority " PRIORITY "; policy accept;\n"
+                 "    iifname \"%s*\" ip daddr 169.254.0.0/16 goto closed\n"
+                 "    iifname \"%s*\" ct status dnat goto closed\n"
+                 "  }\n"
+                 "}\n",
+                 bridge, bridge, bridge) < 0)
         return err_set(err, ERR_LIMIT, 0, "the rules are longer than %d bytes", RULES_MAX_BYTES);
     return 0;
 }
@@ -91,13 +96,17 @@ static int run(const char *commands, struct err *err) {
                    said);
 }
 
-int net_filter_set(bool on, const char *allow, struct err *err) {
+int net_filter_set(const char *cluster, bool on, const char *allow, struct err *err) {
     AUTO_BUF struct buf rules = BUF(RULES_MAX_BYTES);
-    return net_filter_rules(on, allow, &rules, err) < 0 ? -1 : run(buf_str(&rules), err);
+    return net_filter_rules(cluster, on, allow, &rules, err) < 0 ? -1 : run(buf_str(&rules), err);
 }
 
-bool net_filter_is_set(void) {
-    return run("list chain inet " TABLE " closed\n", NULL) == 0;
+bool net_filter_is_set(const char *cluster) {
+    AUTO_BUF struct buf command = BUF(RULES_MAX_BYTES);
+    char bridge[NET_BRIDGE_MAX];
+    buf_addf(&command, "list chain inet " TABLE "%s closed\n",
+             net_bridge_prefix(cluster, bridge) + strlen(NET_BRIDGE_PREFIX));
+    return run(buf_str(&command), NULL) == 0;
 }
 
 bool net_filter_reaches(struct engine *engine, const struct ctx *ctx) {

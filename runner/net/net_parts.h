@@ -15,11 +15,13 @@ enum {
 };
 
 uint64_t net_hash(const char *text); /* FNV-1a; the same on every host and for ever */
-/* The interface of the network of this name: NET_BRIDGE_PREFIX and 11 hexadecimal digits. */
-const char *net_bridge_name(const char *network, char out[NET_BRIDGE_MAX]);
+/* What the interfaces of all networks of a cluster begin with: NET_BRIDGE_PREFIX and 4 hexadecimal digits. */
+const char *net_bridge_prefix(const char *cluster, char out[NET_BRIDGE_MAX]);
+/* The interface of the network of this name: the prefix and 7 more. */
+const char *net_bridge_name(const char *cluster, const char *network, char out[NET_BRIDGE_MAX]);
 
 /* What net_filter_set() gives to the kernel; for its tests. */
-int net_filter_rules(bool on, const char *allow, struct buf *rules, struct err *err);
+int net_filter_rules(const char *cluster, bool on, const char *allow, struct buf *rules, struct err *err);
 
 /* One runner of the host at a time; ends with the descriptor. */
 int net_lock(const struct net_place *place, const struct ctx *ctx, int *ret_fd, struct err *err);

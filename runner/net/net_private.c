@@ -108,7 +108,7 @@ static int private_make(const struct net_place *place, const struct ctx *ctx, co
                                          {LABEL_JOB, place->job},   {LABEL_INSTANCE, place->instance},
                                          {LABEL_ATTEMPT, number},   {LABEL_TOKEN, token},
                                          {LABEL_ROLE, ROLE_PRIVATE}};
-    const struct engine_pair options[] = {{NET_OPTION_BRIDGE, net_bridge_name(name, bridge)}};
+    const struct engine_pair options[] = {{NET_OPTION_BRIDGE, net_bridge_name(place->cluster, name, bridge)}};
     const struct network_spec spec = {.name = name,
                                       .subnet = subnet_format(subnet, range),
                                       .options = {options, ARRAY_LEN(options)},

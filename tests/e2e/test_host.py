@@ -11,8 +11,9 @@ def groups(berth, attempt=""):
     return [p for p in glob.glob(f"/sys/fs/cgroup/*/berth-{berth.instance}/{attempt}") if pathlib.Path(p).is_dir()]
 
 
-def rules():
-    return subprocess.run(["nft", "list", "table", "inet", "berth"], capture_output=True, text=True).stdout
+def tables():
+    listed = subprocess.run(["nft", "list", "tables", "inet"], capture_output=True, text=True, check=True).stdout
+    return {line.split()[-1] for line in listed.splitlines() if line.split()[-1].startswith("berth_")}
 
 
 def test_networks_and_groups_of_no_live_attempt_are_removed(new_berth):
@@ -48,15 +49,15 @@ def test_networks_and_groups_of_no_live_attempt_are_removed(new_berth):
 
 def test_rules_that_were_flushed_are_set_anew(new_berth):
     berth = new_berth(BERTH_REAP_INTERVAL="1s")
-    wait_until(rules, "the rules are there")
-
-    def flushed_and_seen():
-        """There is one table for the host: another berthd may be quicker, so it is tried again."""
-        subprocess.run(["nft", "delete", "table", "inet", "berth"], stderr=subprocess.DEVNULL)
-        wait_until(rules, "there are rules again")
-        return any("are set anew" in line.get("msg", "") for line in berth.log_lines())
-
-    wait_until(flushed_and_seen, "this one has set them anew")
+    network = berth.run("true", network="egress") and docker(
+        "network", "ls", "-q", "--filter", f"label=io.berth.instance={berth.instance}", "--filter", "label=io.berth.role=network")
+    bridge = docker("network", "inspect", "-f", '{{index .Options "com.docker.network.bridge.name"}}', network)
+    table = "berth_" + bridge[4:8]
+    assert table in tables(), "the rules are there from the start"
+    subprocess.run(["nft", "delete", "table", "inet", table], check=True)
+    wait_until(lambda: table in tables(), "the rules are there again")
+    wait_until(lambda: any("are set anew" in line.get("msg", "") for line in berth.log_lines()), "and that is said")
+    subprocess.run(["nft", "delete", "table", "inet", table], check=False)
 
 
 def test_what_runs_far_behind_its_deadline_is_killed(new_berth):

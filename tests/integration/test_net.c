@@ -63,7 +63,7 @@ static void unmake_outside(void) {
 }
 
 static void end(void) {
-    net_filter_set(false, NULL, NULL);
+    net_filter_set(rig.cluster, false, NULL, NULL);
     unmake_outside();
     rig_end();
 }
@@ -131,8 +131,8 @@ Test(net, jobs_are_kept_from_the_host) {
     snprintf(name, sizeof name, "%.8s-a", rig.cluster);
     make_container(name, id, "httpd -f -p 80");
 
-    OK(net_filter_set(true, NULL, &err));
-    cr_expect(net_filter_is_set());
+    OK(net_filter_set(rig.cluster, true, NULL, &err));
+    cr_expect(net_filter_is_set(rig.cluster));
     cr_expect(net_filter_reaches(rig.engine, &rig.ctx));
     cr_expect_not(reaches(name, info.gateway, port), "the gateway's port");
     cr_expect_not(reaches(name, HOST_IP, port), "another address of the host");
@@ -144,25 +144,25 @@ Test(net, jobs_are_kept_from_the_host) {
     cr_expect(host_reaches(buf_str(&ip), 80), "answers to the host's own connections");
 
     snprintf(allow, sizeof allow, "%s:%d, " METADATA_IP, info.gateway, port);
-    OK(net_filter_set(true, allow, &err));
+    OK(net_filter_set(rig.cluster, true, allow, &err));
     cr_expect(reaches(name, info.gateway, port), "allowed");
     cr_expect(reaches(name, METADATA_IP, port), "allowed");
     cr_expect_not(reaches(name, HOST_IP, port), "another address than the one that is allowed");
     snprintf(allow, sizeof allow, "%s:%d", info.gateway, port ^ 1);
-    OK(net_filter_set(true, allow, &err));
+    OK(net_filter_set(rig.cluster, true, allow, &err));
     cr_expect_not(reaches(name, info.gateway, port), "another port than the one that is allowed");
 
-    OK(net_filter_set(false, NULL, &err));
-    cr_expect_not(net_filter_is_set());
+    OK(net_filter_set(rig.cluster, false, NULL, &err));
+    cr_expect_not(net_filter_is_set(rig.cluster));
     cr_expect(reaches(name, info.gateway, port), "without the rules");
     cr_expect(reaches(name, METADATA_IP, port), "without the rules");
-    OK(net_filter_set(false, NULL, &err));
+    OK(net_filter_set(rig.cluster, false, NULL, &err));
     sh(NULL, "docker rm -f %s", name);
 }
 
 Test(net, containers_see_each_other_on_private_networks_only) {
     char egress[ENGINE_ID_MAX], private[ENGINE_ID_MAX], a[16], b[16];
-    OK(net_filter_set(true, NULL, &err));
+    OK(net_filter_set(rig.cluster, true, NULL, &err));
     OK(net_egress_ensure(&place, &rig.ctx, egress, &err));
     OK(net_private_ensure(&place, &rig.ctx, private, &err));
     snprintf(a, sizeof a, "%.8s-a", rig.cluster);

@@ -22,7 +22,7 @@ static void begin(void) {
 
 static void end(void) {
     struct err err = {0};
-    net_filter_set(false, NULL, NULL);
+    net_filter_set(rig.cluster, false, NULL, NULL);
     cr_expect_eq(limits_remove(group, &err), 0, "%s", err.text);
     rig_end();
 }
@@ -30,10 +30,10 @@ static void end(void) {
 TestSuite(probe_host, .init = begin, .fini = end, .timeout = 60);
 
 Test(probe_host, nothing_is_done_unasked) {
-    cr_assert_eq(net_filter_set(true, NULL, NULL), 0);
+    cr_assert_eq(net_filter_set(rig.cluster, true, NULL, NULL), 0);
     probe_host(&probe, rig.engine, &rig.ctx, group, warning);
     cr_expect(group[0] == '\0' && warning[0] == '\0', "%s", warning);
-    cr_expect(net_filter_is_set());
+    cr_expect(net_filter_is_set(rig.cluster));
 }
 
 Test(probe_host, all_is_set_up_as_the_settings_say) {
@@ -47,15 +47,15 @@ Test(probe_host, all_is_set_up_as_the_settings_say) {
     probe_host(&probe, rig.engine, &rig.ctx, group, warning);
     cr_expect_str_eq(warning, "");
     cr_expect(strstr(group, instance), "%s", group);
-    cr_expect(net_filter_is_set());
-    cr_expect_eq(rig_shell("nft list table inet berth | grep -q 10.0.0.1", &bounds), 0);
+    cr_expect(net_filter_is_set(rig.cluster));
+    cr_expect_eq(rig_shell("nft list ruleset | grep -q 10.0.0.1", &bounds), 0);
 
     struct probe without = {.instance = instance, .cluster = rig.cluster};
     char none[LIMITS_GROUP_MAX] = "unset";
     probe_take_settings(&without, off);
     probe_host(&without, rig.engine, &rig.ctx, none, warning);
     cr_expect(none[0] == '\0' && warning[0] == '\0', "%s", warning);
-    cr_expect_not(net_filter_is_set());
+    cr_expect_not(net_filter_is_set(rig.cluster));
 }
 
 Test(probe_host, what_is_not_allowed_is_said_in_one_sentence_each) {
@@ -69,5 +69,5 @@ Test(probe_host, what_is_not_allowed_is_said_in_one_sentence_each) {
                   strstr(warning, "Jobs can reach the ports") && strstr(warning, "--network=host") &&
                   strstr(warning, "BERTH_EGRESS_FILTER=off"),
               "%s", warning);
-    cr_expect_not(net_filter_is_set(), "rules where they are of no use");
+    cr_expect_not(net_filter_is_set(rig.cluster), "rules where they are of no use");
 }
