@@ -21,7 +21,7 @@ IMAGE = os.environ.get("BERTH_TEST_IMAGE", "berth-test-busybox")
 PG_BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
 TERMINAL = {"succeeded", "failed", "errored", "timed_out", "canceled"}
 # Nothing here depends on speed; this only ends a test whose event never comes.
-PATIENCE_S = 90
+PATIENCE_S = int(os.environ.get("BERTH_TEST_PATIENCE_S", "90"))
 
 
 def wait_until(question, what, seconds=PATIENCE_S, every=0.05):
@@ -179,6 +179,8 @@ class Berth:
         self.stop(signal.SIGQUIT)
         reports = sorted(glob.glob(f"{self.state}/sanitizer*"))
         texts = [pathlib.Path(r).read_text(errors="replace")[:6000] for r in reports]
+        # A process that a test kills while its leaks are being looked for leaves this one line.
+        texts = [t for t in texts if "Unable to get registers" not in t or "Sanitizer:" in t]
         left = self.on_engine() + self.networks_of_jobs()
         ours = ("--filter", f"label=io.berth.instance={self.instance}")
         for container in self.docker("ps", "-aq", *ours).split():
