@@ -158,7 +158,7 @@ def test_a_link_that_is_swapped_all_the_time(hostile):
     def swap():
         at = 0
         while not over.is_set():
-            place = [root / "good", pathlib.Path("/etc")][at % 2]
+            place = [pathlib.Path("good"), pathlib.Path("/etc")][at % 2]
             (root / "new").unlink(missing_ok=True)
             (root / "new").symlink_to(place)
             os.rename(root / "new", root / "swapped")

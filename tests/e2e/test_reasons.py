@@ -200,6 +200,7 @@ def engine_restarted(world):
 def engine_unavailable(world):
     engine = world.engine()
     berth = world.second(DOCKER_HOST=engine.host)
+    assert berth.run("true", network="none")["status"] == "succeeded", "the engine was proved"
     engine.stop()
     job = berth.script("echo never", network="none")
     view = wait_until(lambda: (lambda v: v["finished_at"] and v)(berth.job(job)), "the job ends", seconds=150, every=0.5)
