@@ -113,7 +113,8 @@ def test_every_wish_is_refused_by_sql_too(hostile):
     for job, pointer in jobs.items():
         view = hostile.wait(job)
         assert (view["status"], view["reason"], view["started_at"]) == ("errored", "spec_refused", None), (pointer, view)
-        assert pointer.split("/")[1] in view["message"], (pointer, view["message"])
+        # A number that no JSON reader takes has no place yet.
+        assert pointer.split("/")[1] in view["message"] or "too large" in view["message"], (pointer, view["message"])
     assert hostile.run("echo unharmed")["status"] == "succeeded"
     # The engine has not heard of any of them.
     named = docker("ps", "-a", "--format", "{{.Names}}")
