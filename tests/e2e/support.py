@@ -91,6 +91,13 @@ class Postgres:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
+def fnv1a(text):
+    value = 0xcbf29ce484222325
+    for byte in text.encode():
+        value = (value ^ byte) * 0x100000001b3 % (1 << 64)
+    return value
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -187,6 +194,7 @@ class Berth:
             self.docker("rm", "-f", container, check=False)
         for network in self.docker("network", "ls", "-q", *ours).split():
             self.docker("network", "rm", network, check=False)
+        self.remove_from_host()
         for volume in self.docker("volume", "ls", "-q", *ours).split():
             self.docker("volume", "rm", volume, check=False)
         if self.owns_database:
@@ -210,6 +218,14 @@ class Berth:
         """Names of networks that were made for one job of this instance."""
         return self.docker("network", "ls", "--filter", f"label=io.berth.instance={self.instance}", "--filter", "label=io.berth.job",
                       "--format", "{{.Name}}").split()
+
+    def remove_from_host(self):
+        """What outlives berthd on purpose: the packet filter's table of its cluster, and the group of its instance."""
+        if self.owns_database:
+            subprocess.run(["nft", "delete", "table", "inet", f"berth_{fnv1a(self.cluster()) >> 48:04x}"], capture_output=True)
+        for group in glob.glob(f"/sys/fs/cgroup/*/berth-{self.instance}"):
+            with contextlib.suppress(OSError):
+                os.rmdir(group)
 
     def cluster(self):
         return self.sql("select id from berth.cluster")
