@@ -25,6 +25,9 @@ static void add_job(struct claim *c, const struct claim_job *job) {
 /* Whoever has read the row before the lock on its key was ours sees it as one that holds it, or we see him.
  */
 void claim_describe(struct claim *c, const struct claim_job *job, const struct claim_facts *facts) {
+    /* A row with a key of its own was taken under the key's lock already. To wait for that lock with the row
+     * locked would be a deadlock with an insertion that holds it and supersedes this very job. */
+    const char *key = job->bare ? facts->key : NULL;
     claim_begin(
         c,
         "with a as (update berth.attempts set log_limit = $14::bigint, grace_ms = $15::bigint"
@@ -54,7 +57,7 @@ void claim_describe(struct claim *c, const struct claim_job *job, const struct c
                                                                                                                                         "on_conflict") ", memory_bytes = coalesce(j.memory_bytes, $6::bigint)"
                                                                                                                                                        " from a where j.id = $1::uuid and a.job_id = j.id and a.number = j.attempt"
                                                                                                                                                        " returning coalesce(j.run_at > now(), false) or coalesce(j.queue_deadline_at <= now(), false)"
-                                                                                                                                                       "   or berth.key_is_taken(j.id, j.tenant, j.concurrency_key, j.concurrency_max)");
+                                                                                                                                                       "   or berth.key_is_taken(j.id, j.tenant, $11::text, $12::integer)");
     add_job(c, job);
     claim_add_text(c, facts->name);
     claim_add_text(c, facts->labels);
@@ -63,12 +66,12 @@ void claim_describe(struct claim *c, const struct claim_job *job, const struct c
     claim_add_int(c, facts->priority);
     claim_add_int(c, facts->run_at_us);
     claim_add_int(c, facts->queue_ms);
-    claim_add_text(c, facts->key);
-    if (facts->key)
+    claim_add_text(c, key);
+    if (key)
         claim_add_int(c, facts->key_max);
     else
         claim_add_text(c, NULL);
-    claim_add_text(c, facts->key ? facts->on_conflict : NULL);
+    claim_add_text(c, key ? facts->on_conflict : NULL);
     claim_add_int(c, facts->log_bytes);
     claim_add_int(c, facts->grace_ms);
 }
@@ -119,8 +122,7 @@ void claim_release(struct claim *c, const struct claim_job *job) {
                                                                                         "is not null"
                                                                                         "   then "
                                                                                         "pg_notify("
-                                                                                        "'" SHIP_CHANNEL
-                                                                                        "', "
+                                                                                        "'" SHIP_CHANNEL "', "
                                                                                         "j.id::text)::text "
                                                                                         "end");
     add_job(c, job);

@@ -163,6 +163,25 @@ Test(claim_keys, rows_from_sql_that_are_described_at_once_never_overlap, .timeou
     end();
 }
 
+Test(claim_keys, a_job_whose_key_is_known_is_described_without_waiting_for_the_lock_on_it) {
+    struct claim_facts facts = keyed_facts("queue");
+    struct claim c;
+    begin("known_key");
+    add_keyed("a", "k", 1, "cancel_running");
+    AUTO_RESULT PGresult *taken = take(db, want(1));
+    struct claim_job job = claim_row(taken, 0);
+    cr_assert_eq(db_begin(other, &ctx, &err), 0, "%s", err.text);
+    cr_assert_eq(
+        DB_EXEC(other, &ctx, "select pg_advisory_xact_lock(berth.key_lock('default', 'k'))", NULL, &err), 0,
+        "%s", err.text);
+    run("set statement_timeout = '10s'");
+    claim_describe(&c, &job, &facts);
+    tell(&c);
+    db_rollback(other, &ctx);
+    expect_text("select a.log_limit from berth.attempts a", "4096");
+    end();
+}
+
 Test(claim_keys, one_that_was_described_but_not_given_back_does_not_begin_when_it_is_fetched) {
     struct claim_facts facts = keyed_facts("queue");
     struct claim c;
