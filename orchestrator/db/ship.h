@@ -45,7 +45,7 @@ struct ship_key {
     const char *job; /* uuid */
     int number;
     int64_t id, token;
-    const char *services;   /* their names as PostgreSQL writes an array: "{}", "{db,cache}" */
+    const char *services;   /* their names as PostgreSQL reads an array: {}, {"db","cache"} */
     char day[SHIP_DAY_MAX]; /* log_chunks.created_on; filled by ship_load */
 };
 

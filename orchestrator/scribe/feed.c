@@ -12,12 +12,12 @@
 
 #define FEED_REMOVED ".removed-"
 
-/* "{db,cache}": DNS labels need no quotes. */
+/* {"db","cache"}: a service may be called null, which without quotes is none. */
 static char *services_text(const struct spec *spec) {
-    struct buf text = BUF((size_t)SPEC_SERVICES_MAX * (SPEC_SERVICE_NAME_MAX + 1) + 2);
+    struct buf text = BUF((size_t)SPEC_SERVICES_MAX * (SPEC_SERVICE_NAME_MAX + 3) + 2);
     buf_adds(&text, "{");
     for (size_t i = 0; i < spec->services_count; i++)
-        buf_addf(&text, "%s%s", i ? "," : "", spec->services[i].name);
+        buf_addf(&text, "%s\"%s\"", i ? "," : "", spec->services[i].name);
     buf_adds(&text, "}");
     return buf_steal(&text);
 }

@@ -94,7 +94,7 @@ Test(feed, is_not_complete_when_bytes_were_lost) {
 }
 
 Test(feed, knows_its_services_by_name) {
-    cr_expect_str_eq(feed->key.services, "{db}");
+    cr_expect_str_eq(feed->key.services, "{\"db\"}", "one called null would be none without the quotes");
     cr_expect_eq(feed->source_count, PACK_SERVICE + 1);
 }
 
