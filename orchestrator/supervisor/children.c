@@ -30,7 +30,8 @@ bool role_needs_secret(enum role role, const char *key) {
 }
 
 struct child *children_add(struct children *c, enum role role, const char *name) {
-    if (c->count == CHILDREN_MAX || (role == CHILD_RUNNER && children_find_runner(c, name)))
+    size_t most = role == CHILD_RUNNER ? CHILDREN_MAX - CHILD_ROLE_COUNT : CHILDREN_MAX;
+    if (c->count >= most || (role == CHILD_RUNNER && children_find_runner(c, name)))
         return NULL;
     struct child *child = mem_alloc(sizeof *child);
     child->role = role;

@@ -44,7 +44,7 @@ enum child_state {
     CHILD_WAITING, /* dead; its restart timer runs */
 };
 
-enum { CHILDREN_MAX = 2048 };
+enum { CHILDREN_MAX = 2048 }; /* of which one each is kept for every other role than the runners' */
 
 struct supervisor;
 struct child {

@@ -56,11 +56,14 @@ Test(children, only_runners_are_summed) {
 
 Test(children, the_table_has_an_end) {
     char name[ATTEMPT_NAME_MAX];
-    for (int i = 0; i < CHILDREN_MAX; i++) {
+    for (int i = 0; i < CHILDREN_MAX - CHILD_ROLE_COUNT; i++) {
         snprintf(name, sizeof name, "job.%d", i);
         cr_assert(children_add(&table, CHILD_RUNNER, name));
     }
     cr_expect_null(children_add(&table, CHILD_RUNNER, "one more"));
+    for (enum role role = 0; role < CHILD_ROLE_COUNT; role++)
+        cr_expect(role == CHILD_RUNNER || children_add(&table, role, ""), "no room for the %s",
+                  role_name(role));
     while (table.count)
         children_remove(&table, table.items[0]);
 }
