@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fdutil.h"
 #include "base/log.h"
@@ -87,21 +88,43 @@ bool adopt_is_done(const struct supervisor *s, const char *name) {
     return journal_read(fd, &journal, NULL) == 0 && journal_has(&journal, JOURNAL_CLEANED);
 }
 
+/* The attempt's lock is kept until the database has answered: a runner that is started again meanwhile cannot
+ * begin what is being ended. */
 struct giving_up {
     struct supervisor *supervisor;
+    int lock_fd;
     char name[ATTEMPT_NAME_MAX];
 };
 
+static void giving_up_free(struct giving_up *g) {
+    close(g->lock_fd);
+    free(g);
+}
+
+static void giving_up_free_p(struct giving_up **g) {
+    giving_up_free(*g);
+}
+
+/* A directory that goes loses its name first; half of one with its name could neither be run nor be ended.
+ * remove_unnamed() goes on with it at the next start. */
+static int remove_named(int attempts_fd, const char *name) {
+    char hidden[ATTEMPT_NAME_MAX + 1];
+    snprintf(hidden, sizeof hidden, ".%s", name);
+    if (renameat(attempts_fd, name, attempts_fd, hidden) < 0)
+        return errno == ENOENT ? 0 : -1;
+    return dir_remove_tree(attempts_fd, hidden, NULL);
+}
+
 /* Its runner is not started again when the directory is gone (care.c). */
 static void on_gave_up(void *arg, const PGresult *result, const struct err *err) {
-    AUTO_FREE struct giving_up *g = arg;
+    CLEANUP(giving_up_free_p) struct giving_up *g = arg;
     (void)result;
     if (err) {
         log_warn("the end of an attempt was not recorded, repeated with its runner's next death",
                  LS("attempt", g->name), LERR(err));
         return;
     }
-    if (dir_remove_tree(g->supervisor->state.attempts_fd, g->name, NULL) < 0)
+    if (remove_named(g->supervisor->state.attempts_fd, g->name) < 0)
         log_warn("attempt's directory cannot be removed", LS("attempt", g->name));
 }
 
@@ -109,13 +132,16 @@ void adopt_give_up(struct supervisor *s, const char *name) {
     AUTO_ATTEMPT struct attempt *attempt = NULL;
     struct journal journal = {0};
     struct claim c;
-    AUTO_FD int fd = openat(s->state.attempts_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 || journal_read(fd, &journal, NULL) < 0 || journal_has(&journal, JOURNAL_CREATED) ||
-        attempt_load(fd, &attempt, NULL) < 0)
+    AUTO_FD int fd = -1;
+    if (attempt_lock(s->state.attempts_fd, name, &fd, NULL) < 0 || journal_read(fd, &journal, NULL) < 0 ||
+        journal_has(&journal, JOURNAL_CREATED) || attempt_load(fd, &attempt, NULL) < 0)
+        return;
+    if (attempt->spec->services_count && journal_has(&journal, JOURNAL_PULLED)) /* they may run already */
         return;
     struct claim_job job = {.job = attempt->job, .attempt_id = attempt->id, .token = attempt->token};
     struct giving_up *g = mem_alloc(sizeof *g);
     g->supervisor = s;
+    g->lock_fd = STEAL_FD(fd);
     snprintf(g->name, sizeof g->name, "%s", name);
     log_error("no runner can work on this attempt, it ends", LS("attempt", name),
               LI("deaths", RESTART_FAULTS_MAX));
@@ -123,7 +149,7 @@ void adopt_give_up(struct supervisor *s, const char *name) {
         &c, &job, REASON_INTERNAL,
         "every runner of this attempt died before it had done anything; the log of berthd tells of what");
     if (claim_send(s->pool, &c, on_gave_up, g, NULL) < 0)
-        free(g);
+        giving_up_free(g);
 }
 
 /* Directories that never got their name. */
