@@ -109,10 +109,11 @@ static const char *stop_manner(const struct evidence *e, char out[MANNER_MAX]) {
 
 static void stop_pull(const struct evidence *e, struct verdict *v) {
     char figure[UNITS_TEXT_MAX];
+    const char *others = e->spec->services_count ? " or an image of its services" : "";
     conclude(v, e->stop,
-             "The image \"%s\" was not there within %s. Raise deadlines.pull, or look at the registry's "
+             "The image \"%s\"%s was not there within %s. Raise deadlines.pull, or look at the registry's "
              "speed.",
-             e->spec->image, units_format_duration(e->spec->deadlines.pull_ms, figure));
+             e->spec->image, others, units_format_duration(e->spec->deadlines.pull_ms, figure));
 }
 
 static void stop_start(const struct evidence *e, struct verdict *v) {
