@@ -16,7 +16,10 @@
 #include "runner/system_log.h"
 #include "runner/tail.h"
 
-enum { ENDING_MAX = 256 };
+enum {
+    ENDING_MAX = 256,
+    READS_MAX = 16 /* of what inotify has to tell, before other things have their turn */
+};
 
 void services_open(struct job *job) {
     const struct spec *spec = job->attempt->spec;
@@ -55,22 +58,36 @@ static void suspect(struct service *s) {
     s->pause_ms = SERVICES_LOOK_FIRST_MS;
 }
 
-static void take_event(struct services *s, const struct inotify_event *event) {
-    for (size_t i = 0; i < s->count; i++)
-        if ((event->mask & IN_Q_OVERFLOW) || event->wd == s->items[i].spool_watch)
-            suspect(&s->items[i]);
+/* Whether it says anything new. A service can write to its files as often as it likes, and must not keep the
+ * engine busy by that: one that is looked at already is not looked at any sooner. */
+static bool take_event(struct services *s, const struct inotify_event *event) {
+    bool all = event->mask & IN_Q_OVERFLOW;
+    bool is_new = false;
+    for (size_t i = 0; i < s->count; i++) {
+        struct service *service = &s->items[i];
+        bool suspected = service->looks && service->pause_ms;
+        if ((all || event->wd == service->spool_watch) && !suspected) {
+            suspect(service);
+            is_new = true;
+        }
+        is_new |= (all || event->wd == service->ready_watch) && !service->ready;
+    }
+    return is_new;
 }
 
 static void on_notify(void *arg) {
     struct job *job = arg;
     char bytes[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
-    for (ssize_t got; (got = read(job->services.notify_fd, bytes, sizeof bytes)) > 0;)
+    bool is_new = false;
+    ssize_t got;
+    for (int i = 0; i < READS_MAX && (got = read(job->services.notify_fd, bytes, sizeof bytes)) > 0; i++)
         for (const char *at = bytes; at < bytes + got;) {
             const struct inotify_event *event = (const void *)at;
-            take_event(&job->services, event);
+            is_new |= take_event(&job->services, event);
             at += sizeof *event + event->len;
         }
-    orders_stir(job->orders);
+    if (is_new)
+        orders_stir(job->orders);
 }
 
 static int add_watch(const struct service *s, const char *file, uint32_t mask) {
