@@ -458,6 +458,11 @@ void http_problem_db(struct request *request, const struct err *err) {
         http_problem(request, 422, "a text holds a character that cannot be stored (U+0000)");
         return;
     }
+    if (err->kind == ERR_DB && err->code == db_sqlstate("40P01")) { /* deadlock_detected: undone whole */
+        http_add_header(request, "Retry-After", "1");
+        http_problem(request, 503, "the same jobs were changed by others at this very moment; try again");
+        return;
+    }
     if (err->kind == ERR_DB || err->kind == ERR_BUG || err->kind == ERR_INVALID) {
         log_error("the database refused a statement", LS("path", request->path),
                   LS("request", request->request_id), LERR(err));
