@@ -120,6 +120,7 @@ static void begin(void) {
     address = mem_printf("unix:path=%s", at.sun_path);
     setenv("DBUS_SYSTEM_BUS_ADDRESS", address, 1);
     file = fopen(notes, "we");
+    setvbuf(file, NULL, _IOLBF, 0); /* noted before it is answered */
     manager = fork();
     if (manager == 0)
         for (;;)
