@@ -153,10 +153,41 @@ static bool is_clean(const char *path) {
     return path[0] == '/';
 }
 
+static bool lies_below(const char *path, const char *dir) {
+    size_t len = strlen(dir);
+    while (len && dir[len - 1] == '/')
+        len--;
+    return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
+/* What no job may reach: with the engine's socket it has the host, with the state directory other jobs'
+ * attempts. By name only: the runner looks at what links make of it (runner/mounts.h). NULL: nothing. */
+static const char *endangered_by(const struct settings *s, const char *root) {
+    static const char unix_host[] = "unix://";
+    const char *host = s->docker_host ? s->docker_host : "";
+    const char *const sockets[] = {strncmp(host, unix_host, strlen(unix_host)) == 0 ? host + strlen(unix_host)
+                                                                                    : NULL,
+                                   "/var/run/docker.sock", "/run/docker.sock"};
+    for (size_t i = 0; i < ARRAY_LEN(sockets); i++)
+        if (sockets[i] && lies_below(sockets[i], root))
+            return sockets[i];
+    if (s->state_dir && (lies_below(s->state_dir, root) || lies_below(root, s->state_dir)))
+        return s->state_dir;
+    return NULL;
+}
+
 static unsigned check_bind_roots(const struct settings *s, struct buf *report) {
     unsigned faults = 0;
     for (const char *p = s->bind_roots; p; p = strchr(p, ':') ? strchr(p, ':') + 1 : NULL) {
         AUTO_FREE char *root = mem_strndup(p, strcspn(p, ":"));
+        const char *endangered = is_clean(root) ? endangered_by(s, root) : NULL;
+        if (endangered) {
+            buf_addf(report,
+                     "bind_roots = %s: \"%s\" would give jobs %s, and with it all of this machine's jobs; "
+                     "name a directory that neither holds it nor lies below it\n",
+                     s->bind_roots, root, endangered);
+            faults++;
+        }
         if (is_clean(root))
             continue;
         buf_addf(

@@ -219,6 +219,7 @@ static int report(struct run *run, const struct verdict *verdict) {
 static int run_to_end(struct run *run, struct engine *engine, struct err *err) {
     struct job_place place = run->settings->place;
     place.attempts_dir = run->attempts;
+    place.state_dir = run->settings->state_dir;
     place.name = run->name;
     place.init_path = run->settings->init_path;
     place.locks_fd = run->locks_fd;

@@ -34,6 +34,7 @@ enum {
 
 struct job_place {
     const char *attempts_dir; /* absolute, and the same path for the engine */
+    const char *state_dir;    /* what no job may bind; NULL: nothing is known of it */
     const char *name;         /* "<job id>.<attempt>" */
     const char *init_path;    /* absolute path of the static berth-init, likewise */
     int locks_fd; /* a directory that all runners of this host share: images and networks take turns */

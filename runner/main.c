@@ -138,6 +138,7 @@ static int run_attempt(const struct parent *parent, const char *name, struct err
         engine_open(&parent->engine, &engine, err) < 0)
         return -1;
     place.attempts_dir = attempts;
+    place.state_dir = parent->state_dir;
     place.name = name;
     place.init_path = init_path;
     place.locks_fd = locks_fd;

@@ -22,7 +22,7 @@ enum { VOLUME_NAME_MAX = 4096, OPEN_TRIES_MAX = 16, FD_PATH_MAX = 40 };
 /* One call of mounts_resolve(). */
 struct mounting {
     const struct attempt *attempt;
-    const char *bind_roots;
+    const char *bind_roots, *state_dir;
     struct engine *engine;
     const struct ctx *ctx;
     struct mounts *mounts;
@@ -174,6 +174,47 @@ static int bind_fault(struct mounting *m, const char *source, struct err *err) {
     }
 }
 
+/* Whether a path is the file or lies in it, or below it: by device and inode, so that a mount of a directory
+ * at another place is that directory. The path is without links. */
+static bool is_on_the_way(const char *path, const struct stat *file) {
+    AUTO_FREE char *prefix = mem_strdup(path);
+    for (struct stat st; *prefix;) {
+        if (stat(prefix, &st) == 0 && st.st_dev == file->st_dev && st.st_ino == file->st_ino)
+            return true;
+        char *slash = strrchr(prefix, '/');
+        if (!slash || !slash[1])
+            break;
+        slash[slash == prefix] = '\0';
+    }
+    return false;
+}
+
+/* `path` (of `found`) would give the job what it must not reach: `kept`, or with `below` a part of it. */
+static bool gives(const char *path, const struct stat *found, const char *kept, bool below) {
+    char real[PATH_MAX];
+    struct stat st;
+    if (!kept || !realpath(kept, real) || stat(real, &st) < 0)
+        return false;
+    return is_on_the_way(real, found) || (below && is_on_the_way(path, &st));
+}
+
+static int bind_check_reach(struct mounting *m, const char *path, const struct stat *found, struct err *err) {
+    static const char unix_host[] = "unix://";
+    const char *host = m->engine ? engine_host(m->engine) : "";
+    const char *const sockets[] = {strncmp(host, unix_host, strlen(unix_host)) == 0 ? host + strlen(unix_host)
+                                                                                    : NULL,
+                                   ENGINE_DEFAULT_HOST + strlen(unix_host)};
+    bool reached = gives(path, found, m->state_dir, true);
+    for (size_t i = 0; i < ARRAY_LEN(sockets); i++)
+        reached = reached || gives(path, found, sockets[i], false);
+    if (!reached)
+        return 0;
+    return fault(m, err,
+                 "The bind's source %.200s would give the job the engine's socket or Berth's own state "
+                 "directory. Bind a directory that neither holds one of them nor lies below the latter.",
+                 path);
+}
+
 static int bind_resolve(struct mounting *m, const char *source, struct mounts_file *ret_file, char **ret_path,
                         struct err *err) {
     struct stat st;
@@ -185,9 +226,9 @@ static int bind_resolve(struct mounting *m, const char *source, struct mounts_fi
     char *path = path_of(fd, &st);
     if (!path)
         return fault(m, err, "The bind's source %.200s was moved or removed while it was looked at.", source);
-    *ret_file = (struct mounts_file){.dev = st.st_dev, .inode = st.st_ino};
     *ret_path = path;
-    return 0;
+    *ret_file = (struct mounts_file){.dev = st.st_dev, .inode = st.st_ino};
+    return bind_check_reach(m, path, &st, err);
 }
 
 /* --- all of them --- */
@@ -217,12 +258,16 @@ static int add(struct mounting *m, const struct spec_mount *wanted, struct err *
     return 0;
 }
 
-int mounts_resolve(const struct attempt *attempt, const char *bind_roots, struct engine *engine,
-                   const struct ctx *ctx, struct mounts *ret_mounts, enum reason *ret_reason,
-                   struct err *err) {
+int mounts_resolve(const struct attempt *attempt, const char *bind_roots, const char *state_dir,
+                   struct engine *engine, const struct ctx *ctx, struct mounts *ret_mounts,
+                   enum reason *ret_reason, struct err *err) {
     AUTO_MOUNTS struct mounts mounts = {0};
-    struct mounting m = {
-        .attempt = attempt, .bind_roots = bind_roots, .engine = engine, .ctx = ctx, .mounts = &mounts};
+    struct mounting m = {.attempt = attempt,
+                         .bind_roots = bind_roots,
+                         .state_dir = state_dir,
+                         .engine = engine,
+                         .ctx = ctx,
+                         .mounts = &mounts};
     int result = 0;
     for (size_t i = 0; i < attempt->spec->mounts_count && result == 0; i++)
         result = add(&m, &attempt->spec->mounts[i], err);

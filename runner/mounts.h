@@ -7,6 +7,9 @@
  * init compares device and inode of what it finds at the target (proto/launch.h, "b") before it executes
  * anything, so a name that is moved in between gives a job that did not start, never one that sees another
  * directory.
+ *
+ * No bind may reach the state directory or a directory that holds it or the engine's socket, whatever links
+ * and mounts lead there: settings refuse such roots by name, this looks at what is found.
  */
 #ifndef BERTH_RUNNER_MOUNTS_H
 #define BERTH_RUNNER_MOUNTS_H
@@ -31,11 +34,11 @@ struct mounts {
 char *mounts_volume_name(const char *tenant, const char *source);
 
 /* Volumes are made (labels: managed, cluster, instance, role "volume"; not of one job: they last).
- * bind_roots: BERTH_BIND_ROOTS, may be NULL. -1 as pull_image(): *ret_reason is spec_refused where the job is
- * at fault (a source that does not exist, a link that leaves the root). */
-int mounts_resolve(const struct attempt *attempt, const char *bind_roots, struct engine *engine,
-                   const struct ctx *ctx, struct mounts *ret_mounts, enum reason *ret_reason,
-                   struct err *err);
+ * bind_roots: BERTH_BIND_ROOTS, may be NULL, as may state_dir. -1 as pull_image(): *ret_reason is
+ * spec_refused where the job is at fault (a source that does not exist, a link that leaves the root). */
+int mounts_resolve(const struct attempt *attempt, const char *bind_roots, const char *state_dir,
+                   struct engine *engine, const struct ctx *ctx, struct mounts *ret_mounts,
+                   enum reason *ret_reason, struct err *err);
 void mounts_done(struct mounts *mounts);
 
 #define AUTO_MOUNTS CLEANUP(mounts_done)

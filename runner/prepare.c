@@ -151,8 +151,8 @@ static int make_mounts(struct job *job, const struct ctx *ctx, struct err *err) 
         return 0;
     mounts_done(&job->mounts);
     job->mounts = (struct mounts){0};
-    if (mounts_resolve(job->attempt, job->place.bind_roots, job->engine, ctx, &job->mounts, &reason, &why) ==
-        0)
+    if (mounts_resolve(job->attempt, job->place.bind_roots, job->place.state_dir, job->engine, ctx,
+                       &job->mounts, &reason, &why) == 0)
         return 0;
     *err = why;
     return reason == REASON_NONE ? -1 : job_fault(job, reason, "%s", why.text);

@@ -48,7 +48,7 @@ static enum reason resolve(struct spec_mount *mounts, size_t count, const char *
     enum reason reason = REASON_COUNT;
     spec.mounts = mounts;
     spec.mounts_count = count;
-    int got = mounts_resolve(&attempt, roots, rig.engine, &rig.ctx, ret_mounts, &reason, &err);
+    int got = mounts_resolve(&attempt, roots, NULL, rig.engine, &rig.ctx, ret_mounts, &reason, &err);
     cr_assert_eq(got < 0, reason != REASON_NONE, "%s", err.text);
     return reason;
 }

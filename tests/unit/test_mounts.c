@@ -35,6 +35,8 @@ static void begin(void) {
     mkdir(below("outside"), 0755);
     close(open(below("root/file"), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
     mkfifo(below("root/fifo"), 0644);
+    mkdir(below("state"), 0755);
+    mkdir(below("state/attempts"), 0755);
     symlink("data", below("root/inside"));
     symlink("../outside", below("root/leaves"));
     symlink(below("root/data"), below("root/absolute"));
@@ -54,7 +56,7 @@ static enum reason resolve(const char *roots, const char *source, struct mounts 
     const struct attempt attempt = {.spec = &spec, .tenant = (char *)"t", .instance = (char *)"i"};
     struct ctx ctx = ctx_root(NULL);
     enum reason reason = REASON_COUNT;
-    int got = mounts_resolve(&attempt, roots, NULL, &ctx, ret_mounts, &reason, &err);
+    int got = mounts_resolve(&attempt, roots, below("state"), NULL, &ctx, ret_mounts, &reason, &err);
     cr_assert_eq(got < 0, reason != REASON_NONE, "%s", err.text);
     return reason;
 }
@@ -120,6 +122,23 @@ Test(mounts, a_root_may_itself_be_a_link) {
     expect_found(below("alias"), below("alias/data"), below("root/data"));
 }
 
+Test(mounts, what_holds_or_is_the_state_directory_or_holds_the_engines_socket) {
+    symlink("state/attempts", below("harmless"));
+    AUTO_FREE char *whole = mem_strdup(dir);
+    expect_refused(whole, dir, "state directory");
+    expect_refused(whole, below("state"), "state directory");
+    expect_refused(whole, below("harmless"), "state directory");
+    expect_refused(below("harmless"), below("harmless"), "state directory");
+    expect_refused("/", "/tmp", "state directory");
+    expect_refused("/", "/", "state directory");
+    expect_found(whole, below("root/data"), below("root/data"));
+    char real[PATH_MAX];
+    if (!realpath("/var/run/docker.sock", real))
+        return;
+    *strrchr(real, '/') = '\0';
+    expect_refused("/", real, "engine's socket");
+}
+
 Test(mounts, a_tmpfs_has_its_size) {
     struct spec_mount mount = {.type = SPEC_MOUNT_TMPFS, .target = (char *)"/t", .bytes = 4096};
     struct spec spec = {.mounts = &mount, .mounts_count = 1};
@@ -127,7 +146,7 @@ Test(mounts, a_tmpfs_has_its_size) {
     struct ctx ctx = ctx_root(NULL);
     AUTO_MOUNTS struct mounts mounts = {0};
     enum reason reason;
-    cr_assert_eq(mounts_resolve(&attempt, NULL, NULL, &ctx, &mounts, &reason, &err), 0);
+    cr_assert_eq(mounts_resolve(&attempt, NULL, NULL, NULL, &ctx, &mounts, &reason, &err), 0);
     cr_expect(mounts.items[0].type == CONTAINER_MOUNT_TMPFS && mounts.items[0].tmpfs_bytes == 4096);
     cr_expect(!mounts.items[0].source && !mounts.files[0].dev);
 }

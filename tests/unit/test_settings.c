@@ -151,9 +151,31 @@ Test(settings, what_jobs_may_see_and_reach) {
                  0, "%s", buf_str(&report));
     struct spec_policy policy = settings_policy(&s);
     cr_expect_str_eq(policy.bind_roots, "/srv/ci:/data");
-    config_free(&settings_table, &s);
-    s = (struct settings){0};
-    cr_expect_eq(LOAD("--bind-roots=/"), 0, "all of the host, if the operator says so: %s", buf_str(&report));
+}
+
+Test(settings, no_root_of_binds_gives_jobs_the_engine_or_the_state_directory) {
+    static const char *const wrong[] = {"--bind-roots=/",
+                                        "--bind-roots=/run",
+                                        "--bind-roots=/srv:/var/run",
+                                        "--bind-roots=/state",
+                                        "--bind-roots=/state/dir",
+                                        "--bind-roots=/state/dir/attempts",
+                                        "--bind-roots=/eng",
+                                        "--bind-roots=/eng/in:/srv",
+                                        "--bind-roots=/var",
+                                        "--bind-roots=/eng/in/e.sock"};
+    static const char *const right[] = {"--bind-roots=/state/dir2", "--bind-roots=/state/di",
+                                        "--bind-roots=/eng/in2:/runs", "--bind-roots=/eng/in/x"};
+    for (size_t i = 0; i < ARRAY_LEN(wrong) + ARRAY_LEN(right); i++) {
+        bool bad = i < ARRAY_LEN(wrong);
+        const char *root = bad ? wrong[i] : right[i - ARRAY_LEN(wrong)];
+        buf_clear(&report);
+        cr_expect_eq(LOAD(root, "--state-dir=/state/dir", "--docker-host=unix:///eng/in/e.sock"), -bad,
+                     "%s: %s", root, buf_str(&report));
+        cr_expect_eq(faults(), bad, "%s: %s", root, buf_str(&report));
+        config_free(&settings_table, &s);
+        s = (struct settings){0};
+    }
 }
 
 Test(settings, what_jobs_may_see_and_reach_is_checked) {
