@@ -109,6 +109,12 @@ static bool fold_created(struct journal *j, const json_t *doc) {
     return take_string(doc, "container", j->container, sizeof j->container);
 }
 
+/* A time before the line's own takes its place; what is told and none, or later, does not. */
+static int64_t earlier(const json_t *doc, const char *key, int64_t own) {
+    int64_t since = json_get_int(doc, key, own);
+    return since > 0 && since < own ? since : own;
+}
+
 /* The first start counts: the run deadline does not move when a later runner tells it again. */
 static bool fold_started(struct journal *j, const json_t *doc) {
     char boot_id[sizeof j->started_boot_id] = "";
@@ -122,7 +128,8 @@ static bool fold_started(struct journal *j, const json_t *doc) {
         memcpy(j->container, container, sizeof container);
     if (journal_has(j, JOURNAL_STARTED))
         return true;
-    j->started_boot_ns = boot_ns;
+    j->time_us[JOURNAL_STARTED] = earlier(doc, "since_us", json_get_int(doc, "time_us", 0));
+    j->started_boot_ns = earlier(doc, "since_boot_ns", boot_ns);
     memcpy(j->started_boot_id, boot_id, sizeof boot_id);
     return true;
 }

@@ -10,6 +10,8 @@
  * pulled     digest                                          image is there
  * created    container                                       container exists, not started
  * started    container                                       the engine confirmed it; the run deadline begins
+ *            since_us, since_boot_ns (told late only)        when it was started; counts instead of the
+ *                                                            line's own time
  * extended   run_ms                                          by so much the run deadline was moved, in all
  * stopping   cause ("run_deadline", "requested", "shutdown")  a stop signal is about to be sent
  *            text (service_failed only)                      which service, how it ended, its last lines

@@ -212,6 +212,21 @@ int job_create(struct job *job, struct err *err) {
     return job_note(job, JOURNAL_CREATED, json_pack("{s:s}", "container", id), err);
 }
 
+/* A start that was seen by looking may lie far back: the runner that had sent it died before it wrote it
+ * down. The engine's wall clock may differ from ours: neither before its creation nor in the future. */
+static json_t *started_fields(const struct job *job) {
+    int64_t now_us = clock_real_us();
+    int64_t now_ns = clock_boot_ns();
+    int64_t since_us = job->main.started_us;
+    if (since_us && since_us < job->journal.time_us[JOURNAL_CREATED])
+        since_us = job->journal.time_us[JOURNAL_CREATED];
+    if (!since_us || since_us >= now_us)
+        return json_pack("{s:s}", "container", job->journal.container);
+    int64_t since_ns = now_ns - (now_us - since_us) * (NS_PER_MS / US_PER_MS);
+    return json_pack("{s:s, s:I, s:I}", "container", job->journal.container, "since_us", (json_int_t)since_us,
+                     "since_boot_ns", (json_int_t)(since_ns > 0 ? since_ns : 1));
+}
+
 int job_start(struct job *job, struct err *err) {
     struct ctx ctx = job_start_ctx(job);
     int started = part_start(&job->main, &ctx, job->journal.container, err);
@@ -219,5 +234,5 @@ int job_start(struct job *job, struct err *err) {
         return -1;
     if (started == 1)
         job->evidence.stop = REASON_START_DEADLINE; /* too late, but started: it is stopped as any other */
-    return job_note(job, JOURNAL_STARTED, json_pack("{s:s}", "container", job->journal.container), err);
+    return job_note(job, JOURNAL_STARTED, started_fields(job), err);
 }

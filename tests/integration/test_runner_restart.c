@@ -69,7 +69,8 @@ Test(restart, created_but_not_started) {
     start(waits);
     rig_await(JOURNAL_STARTED);
     rig_kill();
-    /* the same container, not started: */
+    struct journal first = rig_journal();
+    /* the same container, not told to be started: */
     AUTO_CONTAINER_INFO struct container_info info = {0};
     OK(container_inspect(rig.engine, &rig.ctx, rig.container, &info, &err));
     rig_forget_from(JOURNAL_STARTED);
@@ -77,6 +78,8 @@ Test(restart, created_but_not_started) {
     rig_await(JOURNAL_STARTED);
     struct journal journal = rig_journal();
     cr_expect_str_eq(journal.container, info.id);
+    cr_expect_leq(journal.time_us[JOURNAL_STARTED], first.time_us[JOURNAL_STARTED], "told when, not late");
+    cr_expect_leq(journal.started_boot_ns, first.started_boot_ns, "the run deadline does not move");
     rig_await_output("begun\n");
     tell_job();
     cr_expect_eq(rig_wait(), CHILD_EXIT_DONE);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/fdutil.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "proto/attempt.h"
 #include "proto/journal.h"
 
@@ -75,6 +76,26 @@ Test(journal, folds_into_one_picture) {
 }
 
 /* At every byte: what a reader sees that comes while a line is being written, and comes again. */
+Test(journal, a_start_that_is_told_late_counts_from_when_it_was) {
+    static const char line[] = "{\"step\":\"started\",\"time_us\":30,\"boot_ns\":300,\"boot_id\":\"b\","
+                               "\"since_us\":%s,\"since_boot_ns\":%s}\n";
+    static const struct {
+        const char *us, *ns;
+        int64_t want_us, want_ns;
+    } rows[] = {{"20", "200", 20, 200},
+                {"31", "301", 30, 300},
+                {"0", "0", 30, 300},
+                {"-1", "-1", 30, 300},
+                {"\"20\"", "null", 30, 300}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct journal j = {0};
+        AUTO_FREE char *text = mem_printf(line, rows[i].us, rows[i].ns);
+        cr_expect_eq(journal_fold(&j, text, strlen(text)), 0);
+        cr_expect_eq(j.time_us[JOURNAL_STARTED], rows[i].want_us, "%s", text);
+        cr_expect_eq(j.started_boot_ns, rows[i].want_ns, "%s", text);
+    }
+}
+
 Test(journal, in_two_parts_is_as_in_one) {
     for (size_t cut = 0; cut <= strlen(whole); cut++) {
         struct journal j = {0};
