@@ -18,16 +18,21 @@ static const char insert_sql[] =
     " on conflict (tenant, idempotency_key) do nothing returning *)"
     " select " JOB_COLUMNS "j.spec from j left join berth.attempts a on false";
 
-/* The status is judged on the row as it is when its lock is held, so a claim that came first is seen. */
+/* The status is judged on the row as it is when its lock is held, so a claim that came first is seen. A lost
+ * one stays lost, or the time in which its orchestrator can come back would begin anew. */
 #define WAITS_ "status in ('queued', 'scheduled', 'retrying')"
 static const char cancel_sql[] =
     "with j as (update berth.jobs set"
     "  finished_at = case when " WAITS_ " then clock_timestamp() end,"
     "  message = case when " WAITS_ " then 'The job was canceled while it waited to be run.'"
+    "            when status = 'lost' then 'Its orchestrator is not heard of: the job is stopped when that'"
+    "             || ' comes back, and ends as errored if it does not.'"
     "            when $3::smallint > 1 or cancel > 1 then 'The job is being killed.'"
     "            else 'The job is being stopped.' end,"
-    "  status = case when " WAITS_ " then 'canceled' else 'canceling' end,"
-    "  reason = coalesce(cancel_reason, 'requested'), cancel_reason = coalesce(cancel_reason, 'requested'),"
+    "  status = case when " WAITS_ " then 'canceled' when status = 'lost' then 'lost'"
+    "            else 'canceling' end,"
+    "  reason = case when status = 'lost' then reason else coalesce(cancel_reason, 'requested') end,"
+    "  cancel_reason = coalesce(cancel_reason, 'requested'),"
     "  cancel = greatest(cancel, $3::smallint)"
     " where tenant = $1 and id = $2::uuid"
     "  and status = any (array(select name from berth.statuses where not terminal))"

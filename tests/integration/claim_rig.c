@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "orchestrator/db/api.h"
 #include "orchestrator/db/migrate.h"
 #include "tests/support/pg.h"
 
@@ -180,4 +181,16 @@ void at_once_done(struct at_once *all) {
     for (size_t i = 0; i < AT_ONCE_MAX; i++)
         PQclear(all->results[i]);
     *all = (struct at_once){0};
+}
+
+void cancel_job(const char *id) {
+    struct at_once all = {0};
+    if (!pool)
+        open_pool();
+    open_count = 1;
+    asked[0] = (struct one_of){&all, 0};
+    cr_assert_geq(api_cancel_job(pool, "default", id, false, on_answer, &asked[0], &err), 0, "%s", err.text);
+    ask_to_the_end();
+    cr_assert(all.results[0] && PQntuples(all.results[0]) == 1, "%s", all.errs[0].text);
+    at_once_done(&all);
 }

@@ -40,5 +40,7 @@ void ask_at_once(const struct claim *claims, size_t count, struct at_once *ret);
 void ask_until_blocked(const struct claim *claims, size_t count, struct at_once *ret);
 void ask_to_the_end(void);
 void at_once_done(struct at_once *all);
+/* As POST /v1/jobs/<id>/cancel does. */
+void cancel_job(const char *id);
 
 #endif

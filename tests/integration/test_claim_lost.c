@@ -138,6 +138,32 @@ Test(claim_lost, an_owner_that_comes_back_in_time_goes_on) {
     end();
 }
 
+/* Else each of them would begin the time anew that a lost one has to come back. */
+Test(claim_lost, one_that_is_canceled_or_superseded_stays_lost_until_its_owner_or_its_end_comes) {
+    begin("lost_canceled");
+    for (int superseded = 0; superseded < 2; superseded++) {
+        AUTO_RESULT PGresult *r = taken_by_two(true);
+        struct claim_job job = claim_row(r, 0);
+        silence_two();
+        expect_judged("one", LONG_MS, 0, 1);
+        run("update berth.events set at = at - interval '5 s'");
+        if (superseded)
+            expect_text("select berth.supersede(id, berth.uuid7()) from berth.jobs", "t");
+        else
+            cancel_job(job.job);
+        expect_text(JOB, "lost/orchestrator_lost/two/1");
+        expect_text("select concat_ws('/', cancel, cancel_reason, finished_at is null) from berth.jobs",
+                    superseded ? "1/superseded/t" : "1/requested/t");
+        expect_text("select message like '%not heard of%' from berth.jobs", "t");
+        expect_judged("one", LONG_MS, 0, 0);
+        cr_expect_eq(given_up(5000), 1);
+        cr_expect_eq(beat_of_two(), 1);
+        expect_text(JOB, superseded ? "canceling/superseded/two/1" : "canceling/requested/two/1");
+        run("delete from berth.jobs; delete from berth.events");
+    }
+    end();
+}
+
 static void end_lost(struct db *on, const struct claim_job *job, int64_t retry_ms) {
     struct claim c;
     claim_end_lost(&c, job, "gone", retry_ms, 60000);

@@ -61,8 +61,8 @@ end $$;
 --                   begins with "job <id> ": one that holds the key.
 --   cancel_running  the oldest unfinished jobs of the key beyond concurrency_max - 1 are superseded by the new one:
 --                   waiting ones end at once as canceled/superseded, others are asked to (cancel 1, status
---                   canceling, reason superseded; NOTIFY berth_work 'cancel'). The new job waits as with queue until
---                   they have ended.
+--                   canceling, reason superseded; lost ones stay lost; NOTIFY berth_work 'cancel'). The new job
+--                   waits as with queue until they have ended.
 create function berth.key_lock(tenant text, key text) returns bigint language sql immutable as $$
     select hashtextextended(key, hashtextextended(tenant, 0))
 $$;
@@ -131,17 +131,19 @@ begin
     update berth.jobs set
         finished_at = case when status in ('scheduled', 'queued', 'retrying') then clock_timestamp() end,
         message = case when status in ('scheduled', 'queued', 'retrying') then
-            format('job %s of the same concurrency key came while this one waited', by) else
+            format('job %s of the same concurrency key came while this one waited', by) when status = 'lost' then
+            format('job %s of the same concurrency key came; this one''s orchestrator is not heard of, and stops it when it comes back', by) else
             format('job %s of the same concurrency key came; the container of this one is being stopped', by) end,
-        status = case when status in ('scheduled', 'queued', 'retrying') then 'canceled' else 'canceling' end,
-        reason = 'superseded', cancel_reason = 'superseded', cancel = 1
+        status = case when status in ('scheduled', 'queued', 'retrying') then 'canceled'
+            when status = 'lost' then 'lost' else 'canceling' end, -- the time in which it can come back goes on
+        reason = case when status = 'lost' then reason else 'superseded' end, cancel_reason = 'superseded', cancel = 1
         where id = job and cancel = 0
         and status in ('scheduled', 'queued', 'preparing', 'running', 'retrying', 'canceling', 'lost')
         returning status into now_status;
     if now_status = 'canceled' then
         perform pg_notify('berth_log', job::text); -- SHIP_CHANNEL: its viewers
     end if;
-    return coalesce(now_status = 'canceling', false);
+    return coalesce(now_status in ('canceling', 'lost'), false);
 end $$;
 
 create trigger jobs_enter_key after insert on berth.jobs
