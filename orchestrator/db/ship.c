@@ -257,6 +257,9 @@ int ship_cut(struct db *db, const struct ctx *ctx, const struct ship_key *key, c
 
 /* --- steps and ends --- */
 
+/* One that was canceled while it was lost. */
+#define STOPS_ "j.status = 'lost' and j.cancel > 0 and $10 = 'running'"
+
 int ship_steps(struct db *db, const struct ctx *ctx, const struct ship_key *key,
                const struct journal *journal, int64_t run_ms, struct err *err) {
     bool canceling = reason_status(journal->stopping) == STATUS_CANCELED && journal->stopping != REASON_NONE;
@@ -273,7 +276,11 @@ int ship_steps(struct db *db, const struct ctx *ctx, const struct ship_key *key,
                 "   image_digest = coalesce(nullif($9, ''), image_digest)"
                 "   where id = $1 and token = $2 and finished_at is null"
                 "   returning job_id, number, started_at)"
-                " update berth.jobs j set status = $10, reason = nullif($11, ''), message = nullif($12, ''),"
+                " update berth.jobs j set"
+                "   status = case when " STOPS_ " then 'canceling' else $10 end,"
+                "   reason = case when " STOPS_ " then coalesce(j.cancel_reason, 'requested')"
+                "     else nullif($11, '') end,"
+                "   message = case when " STOPS_ " then 'The job is being stopped.' else nullif($12, '') end,"
                 "   started_at = coalesce(j.started_at, a.started_at) from a"
                 " where j.id = a.job_id and j.attempt = a.number"
                 "   and ((j.status in ('preparing', 'lost') and $10 <> '')"
@@ -288,6 +295,7 @@ int ship_steps(struct db *db, const struct ctx *ctx, const struct ship_key *key,
         return err_wrap(err, "recording the steps of job %s", key->job);
     return 0;
 }
+#undef STOPS_
 
 /* What follows is judged on the job's row as it is when its lock is held: an update that had to wait for
  * another computes its columns anew. */

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "orchestrator/db/ship.h"
 #include "tests/integration/claim_rig.h"
 
 enum { LONG_MS = 3600000 };
@@ -160,6 +161,25 @@ Test(claim_lost, one_that_is_canceled_or_superseded_stays_lost_until_its_owner_o
         cr_expect_eq(beat_of_two(), 1);
         expect_text(JOB, superseded ? "canceling/superseded/two/1" : "canceling/requested/two/1");
         run("delete from berth.jobs; delete from berth.events");
+    }
+    end();
+}
+
+/* As the journal's steps are told by a scribe that works while its parent is not heard of. */
+Test(claim_lost, one_that_was_canceled_while_lost_does_not_go_on_as_running) {
+    static const struct journal journal = {.time_us = {[JOURNAL_STARTED] = 1}};
+    begin("lost_steps");
+    for (int canceled = 0; canceled < 2; canceled++) {
+        AUTO_RESULT PGresult *r = taken_by_two(true);
+        struct claim_job job = claim_row(r, 0);
+        struct ship_key key = {.job = job.job, .number = 1, .id = job.attempt_id, .token = job.token};
+        silence_two();
+        expect_judged("one", LONG_MS, 0, 1);
+        if (canceled)
+            cancel_job(job.job);
+        cr_assert_eq(ship_steps(db, &ctx, &key, &journal, 0, &err), 0, "%s", err.text);
+        expect_text(JOB, canceled ? "canceling/requested/two/1" : "running/two/1");
+        run("delete from berth.jobs");
     }
     end();
 }
