@@ -13,6 +13,7 @@
 #include "proto/launch.h"
 #include "runner/job_parts.h"
 #include "runner/launch_file.h"
+#include "runner/patience.h"
 #include "runner/system_log.h"
 #include "runner/witness.h"
 
@@ -99,10 +100,19 @@ static int prepare_once(struct job *job, struct err *err) {
     return services_await_ready(job, err) < 0 ? -1 : job_start(job, err);
 }
 
+/* How many steps towards the start the engine has helped with up to now. */
+static size_t progress(const struct job *job) {
+    size_t steps = job->journal.used + (job->main.image[0] != '\0') + (job->start_by_ns != 0);
+    for (size_t i = 0; i < job->services.count; i++)
+        steps +=
+            (size_t)(job->services.items[i].part.image[0] != '\0') + (job->services.items[i].started_ns != 0);
+    return steps;
+}
+
 /* 0: started. 1: it will not be; the evidence says why. -1: the journal is broken. */
 static int prepare(struct job *job, struct err *err) {
     int64_t pause_ms = 0;
-    int64_t give_up_ns = 0;
+    struct patience patience = {0};
     for (;;) {
         *err = (struct err){0};
         if (prepare_once(job, err) == 0)
@@ -111,10 +121,7 @@ static int prepare(struct job *job, struct err *err) {
             return -1;
         if (job->evidence.fault != REASON_NONE)
             return 1;
-        int64_t now_ns = clock_boot_ns();
-        if (err->kind == ERR_AWAY && !give_up_ns)
-            give_up_ns = now_ns + JOB_AWAY_MAX_MS * NS_PER_MS;
-        if (err->kind != ERR_AWAY || now_ns >= give_up_ns) {
+        if (err->kind != ERR_AWAY || !patience_lasts(&patience, progress(job), clock_boot_ns())) {
             fault_of(job, err);
             return 1;
         }

@@ -20,7 +20,7 @@
 #include "runner/orders.h"
 
 enum {
-    JOB_AWAY_MAX_MS = 60 * 1000,   /* so long in all is an engine waited for before the start */
+    JOB_AWAY_MAX_MS = 60 * 1000,   /* an engine is waited for before each step to the start (patience.h) */
     JOB_BACKOFF_FIRST_MS = 100,    /* between two tries to reach it; doubles */
     JOB_BACKOFF_MAX_MS = 5 * 1000, /* up to this */
     JOB_CALL_MAX_MS = 20 * 1000,   /* one short call to the engine (inspect, kill, network) */
