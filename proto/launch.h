@@ -46,6 +46,8 @@ enum { LAUNCH_KILL_SIGNAL = 63 };
 enum { LAUNCH_EXIT_BROKEN = 70 };
 /* A "b" entry does not hold: the command was not executed. */
 enum { LAUNCH_EXIT_BIND_CHANGED = 71 };
+/* Whether it holds cannot be seen: the container's user may not enter a directory above the target. */
+enum { LAUNCH_EXIT_BIND_HIDDEN = 72 };
 
 /* The `ready` file: LAUNCH_READY_BYTES at its beginning, written with one pwrite(2), a line filled up with
  * blanks: "ready", or the reason why not yet ("connect to 10.213.0.2 port 5432: Connection refused"). Empty:

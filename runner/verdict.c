@@ -302,6 +302,11 @@ static bool refused_by_init(const struct evidence *e, struct verdict *v) {
                  "A bind of the job was not what it had been when it was checked: the path was changed "
                  "between the check and the start, and the command was not executed. Let nobody else change "
                  "names below the directories that are bound.");
+    else if (e->engine_exit_code == LAUNCH_EXIT_BIND_HIDDEN)
+        conclude(v, REASON_SPEC_REFUSED,
+                 "A bind of the job could not be checked, and the command was not executed: the container's "
+                 "user cannot reach the bind's target. Choose a target whose directories in the image this "
+                 "user may enter, or another user.");
     else if (e->engine_exit_code == LAUNCH_EXIT_BROKEN)
         conclude(v, REASON_INTERNAL,
                  "berth-init could not begin its work in the container, and the command never ran%s%s. What "

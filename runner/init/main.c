@@ -216,8 +216,16 @@ static void binds_check(const struct launchfile *launch) {
     for (size_t i = 0; i < launch->bind_count; i++) {
         const struct launchfile_bind *bind = &launch->binds[i];
         struct stat st;
-        if (stat(bind->target, &st) == 0 && st.st_dev == bind->dev && st.st_ino == bind->inode)
+        int error = stat(bind->target, &st) < 0 ? errno : 0;
+        if (!error && st.st_dev == bind->dev && st.st_ino == bind->inode)
             continue;
+        if (error == EACCES) {
+            fprintf(stderr,
+                    "berth-init: what is mounted at %s cannot be checked: the container's user may not enter "
+                    "a directory above it; the job was not started\n",
+                    bind->target);
+            _exit(LAUNCH_EXIT_BIND_HIDDEN);
+        }
         fprintf(stderr,
                 "berth-init: what is mounted at %s is not what was to be: its source was moved or "
                 "replaced; the job was not started\n",

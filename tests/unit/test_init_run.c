@@ -38,6 +38,7 @@ static const char *more_entry = ""; /* one more entry of the launch file; "": no
 
 static void prepare(const char *input, const char *const *argv) {
     mkdtemp(dir);
+    chmod(dir, 0755);
     FILE *file = fopen(below("launch"), "w");
     fwrite(LAUNCH_VERSION, 1, sizeof LAUNCH_VERSION, file);
     for (; *argv; argv++)
@@ -57,10 +58,13 @@ static void prepare(const char *input, const char *const *argv) {
     }
 }
 
+static uid_t run_as; /* another user for init; 0: this one */
+
 static pid_t start(void) {
     pid_t pid = fork();
     if (pid == 0) {
-        execl(INIT_PATH, "init", "--dir", dir, NULL);
+        if (!run_as || setuid(run_as) == 0)
+            execl(INIT_PATH, "init", "--dir", dir, NULL);
         _exit(99);
     }
     return pid;
@@ -434,6 +438,19 @@ static int run_with_bind(const char *target, int inode_off) {
 Test(init, a_bind_that_is_what_it_was) {
     cr_expect_eq(run_with_bind("/usr", 0), 0);
     cr_expect_str_eq(out, "x\n");
+}
+
+Test(init, a_bind_that_the_user_cannot_reach_is_not_told_to_be_changed) {
+    char closed[] = "/tmp/test_init_closed.XXXXXX", target[sizeof closed + 8];
+    if (geteuid() != 0)
+        cr_skip_test("no right to become another user");
+    cr_assert_not_null(mkdtemp(closed));
+    snprintf(target, sizeof target, "%s/target", closed);
+    cr_assert_eq(mkdir(target, 0755), 0);
+    run_as = 65534;
+    cr_expect_eq(run_with_bind(target, 0), LAUNCH_EXIT_BIND_HIDDEN);
+    rmdir(target);
+    rmdir(closed);
 }
 
 Test(init, a_bind_that_was_changed) {
