@@ -99,9 +99,11 @@ static int take_env_file(void *arg, const struct option_spec *self, const char *
 
 /* "/path:size=64m" as docker has it, or "/path". */
 static int take_tmpfs(void *arg, const struct option_spec *self, const char *value, struct err *err) {
+    const char *colon = strchr(value, ':');
+    const char *bytes = !colon ? "64m" : strncmp(colon + 1, "size=", 5) == 0 ? colon + 6 : "";
+    if (!*bytes || strchr(bytes, ','))
+        return err_set(err, ERR_USAGE, 0, "'%s': behind the colon stands size=BYTES, no more", value);
     AUTO_FREE char *path = mem_strndup(value, strcspn(value, ":"));
-    const char *size = strstr(value, "size=");
-    AUTO_FREE char *bytes = size ? mem_strndup(size + 5, strcspn(size + 5, ",")) : mem_strdup("64m");
     AUTO_FREE char *pair = mem_printf("%s=%s", path, bytes);
     return put_pair(arg, self, pair, '=', err);
 }

@@ -40,13 +40,13 @@ static const char *image_name(struct job *job, size_t i) {
     return i == 0 ? job->attempt->spec->image : job->attempt->spec->services[i - 1].image;
 }
 
-static int pull(struct job *job, const struct ctx *ctx, const char *image, struct image_info *ret_info,
+static int pull(struct job *job, const struct ctx *ctx, size_t i, struct image_info *ret_info,
                 struct err *err) {
     bool known = journal_has(&job->journal, JOURNAL_PULLED);
     enum spec_pull rule = job->attempt->spec->pull;
     const struct pull what = {
         .engine = job->engine,
-        .image = image,
+        .image = image_name(job, i),
         .rule = known && rule == SPEC_PULL_ALWAYS ? SPEC_PULL_MISSING : rule, /* it was pulled already */
         .config_path = job->place.docker_config,
         .lock_dir_fd = job->place.locks_fd,
@@ -57,7 +57,11 @@ static int pull(struct job *job, const struct ctx *ctx, const char *image, struc
     if (pull_image(&what, ctx, ret_info, &reason, &why) == 0)
         return 0;
     *err = why;
-    return reason == REASON_NONE ? -1 : job_fault(job, reason, "%s", why.text);
+    if (reason == REASON_NONE)
+        return -1;
+    return i == 0 ? job_fault(job, reason, "%s", why.text)
+                  : job_fault(job, reason, "Service \"%s\": %s", job->attempt->spec->services[i - 1].name,
+                              why.text);
 }
 
 /* One reference is asked for once, whoever uses it; a main image that was pulled stays the very same. */
@@ -73,7 +77,7 @@ static int find_image(struct job *job, const struct ctx *ctx, size_t i, struct i
         if (!engine_status_is(err, 404))
             return -1;
     }
-    return pull(job, ctx, image_name(job, i), ret_info, err);
+    return pull(job, ctx, i, ret_info, err);
 }
 
 /* Under one deadline for all of them. */

@@ -229,12 +229,14 @@ Test(scribe_streams, a_job_that_is_to_be_canceled_is_not_repeated) {
     fail(asked);
     fail(other);
     start_scribe();
-    until_status(asked, "failed");
+    until_status(asked, "canceled");
     until_status(other, "failed");
-    EXPECT_ANSWER(asked,
-                  "select concat_ws(' ', reason, exit_code, message, retry_at is null, finished_at is not "
-                  "null) from berth.jobs where id = $1",
-                  "exit_code 7 because t t");
+    EXPECT_ANSWER(
+        asked,
+        "select concat_ws(' ', reason, exit_code, message, retry_at is null, finished_at is not "
+        "null) from berth.jobs where id = $1",
+        "requested 7 The job was canceled, and no other attempt follows. This one had ended by itself: "
+        "because t t");
     free_job(asked);
     free_job(other);
     teardown();
@@ -252,7 +254,7 @@ Test(scribe_streams, a_cancel_that_comes_at_the_same_moment_wins) {
     judge(job, STATUS_FAILED, REASON_EXIT_CODE, 7);
     until("select count(*) > 0 from pg_locks where not granted and $1 <> ''", "x", "t");
     run_sql("commit", NULL);
-    until_status(job, "failed");
+    until_status(job, "canceled");
     free_job(job);
     teardown();
 }

@@ -79,6 +79,8 @@ Test(run_flags, mounts) {
            "--mount", "type=tmpfs,target=/t,tmpfs-size=4m,ro=false", "i");
     REFUSE("'propagation=shared'", "--mount", "type=bind,src=/s,dst=/t,propagation=shared", "i");
     REFUSE("'target' wants a value", "--mount", "target", "i");
+    REFUSE("size=BYTES", "--tmpfs", "/t:ro", "i");
+    REFUSE("size=BYTES", "--tmpfs", "/t:size=1m,mode=0700", "i");
 }
 
 Test(run_flags, services_and_keys) {
