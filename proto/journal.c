@@ -44,8 +44,9 @@ static json_t *seconds_or_null(int64_t us) {
     return us < 0 ? json_null() : json_real((double)us / 1e6);
 }
 
-/* jansson takes valid UTF-8 only; a byte that is none becomes '?'. */
-static json_t *text_to_json(const char *text) {
+json_t *journal_text(const char *text) {
+    if (!text)
+        return NULL;
     AUTO_FREE char *clean = mem_strdup(text);
     size_t len = strlen(clean);
     for (size_t i = 0; i < len;) {
@@ -296,7 +297,7 @@ json_t *journal_verdict_fields(const struct verdict *verdict) {
     for (size_t i = 0; i < ARRAY_LEN(usage_fields); i++)
         json_object_set_new(usage, usage_fields[i].key, known_or_null(*usage_field(&values, i)));
     return json_pack("{s:s, s:s?, s:o, s:o, s:o, s:o}", "status", status_name(verdict->status), "reason",
-                     reason_name(verdict->reason), "message", text_to_json(verdict->message), "exit_code",
+                     reason_name(verdict->reason), "message", journal_text(verdict->message), "exit_code",
                      known_or_null(verdict->exit_code), "signal",
                      verdict->signal ? json_integer(verdict->signal) : json_null(), "usage", usage);
 }

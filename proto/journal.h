@@ -97,6 +97,9 @@ int journal_read(int dir_fd, struct journal *j, struct err *err);
 /* Appends one step durably and folds it into *j. `fields`: the step's own, may be NULL; the reference is
  * taken. */
 int journal_append(int dir_fd, struct journal *j, enum journal_step step, json_t *fields, struct err *err);
+/* A text from elsewhere as a field: jansson takes valid UTF-8 only, so a byte that is none (of a character
+ * that was cut, say) becomes '?', where json_pack() with "s" would make all fields vanish. NULL: NULL. */
+json_t *journal_text(const char *text);
 /* The fields of a VERDICT step. */
 json_t *journal_verdict_fields(const struct verdict *verdict);
 json_t *usage_to_json(const struct usage *usage); /* in the form of the contract; unknown: null */

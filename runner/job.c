@@ -286,7 +286,7 @@ static json_t *hand_over(const struct job *job, const struct err *why) {
         "What the job leaves on the engine could not be removed within %d s: %.400s. Nothing of it runs any "
         "more; the reaper goes on with it.",
         JOB_CLEAN_MAX_MS / 1000, why->text);
-    return json_pack("{s:s}", "left", why->text);
+    return json_pack("{s:o}", "left", journal_text(why->text));
 }
 
 static int clean(struct job *job, struct err *err) {

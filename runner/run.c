@@ -17,8 +17,8 @@ static int64_t grace_end_ns(const struct job *job) {
 static int stop(struct job *job, enum reason cause, struct err *err) {
     const char *text = job->evidence.stop_text[0] ? job->evidence.stop_text : NULL;
     if (!journal_has(&job->journal, JOURNAL_STOPPING) &&
-        job_note(job, JOURNAL_STOPPING, json_pack("{s:s, s:s*}", "cause", reason_name(cause), "text", text),
-                 err) < 0)
+        job_note(job, JOURNAL_STOPPING,
+                 json_pack("{s:s, s:o*}", "cause", reason_name(cause), "text", journal_text(text)), err) < 0)
         return -1;
     job->evidence.stop = job->journal.stopping;
     log_info("stopping the job", LS("cause", reason_name(job->evidence.stop)));

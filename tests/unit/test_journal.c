@@ -96,6 +96,15 @@ Test(journal, a_start_that_is_told_late_counts_from_when_it_was) {
     }
 }
 
+Test(journal, a_text_that_was_cut_within_a_character_takes_nothing_with_it) {
+    struct journal j = {0};
+    json_t *fields = json_pack("{s:s, s:o*}", "cause", "service_failed", "text", journal_text("caf\xc3"));
+    cr_assert_eq(journal_append(fd, &j, JOURNAL_STOPPING, fields, NULL), 0);
+    cr_expect_eq(j.stopping, REASON_SERVICE_FAILED);
+    cr_expect_str_eq(j.stopping_text, "caf?");
+    cr_expect_null(journal_text(NULL));
+}
+
 Test(journal, in_two_parts_is_as_in_one) {
     for (size_t cut = 0; cut <= strlen(whole); cut++) {
         struct journal j = {0};
