@@ -15,7 +15,6 @@
 #include "proto/attempt.h"
 #include "proto/child.h"
 #include "proto/control.h"
-#include "runner/limits/limits.h"
 #include "runner/net/net.h"
 
 enum { KEPT_FILE_MAX = 256 };
@@ -152,9 +151,6 @@ int reaper_main(void) {
         ctx_deadline_in(&pause, r.settings.reap_interval_ms);
         ctx_poll(&pause, NULL, 0, "wait for the next sweep", NULL);
     }
-    /* The end of this berthd: the next one makes it again. One with groups of attempts in it stays. */
-    if (r.cgroup)
-        limits_remove(r.cgroup, NULL);
     return CHILD_EXIT_DONE;
 }
 

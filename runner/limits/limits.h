@@ -30,7 +30,8 @@ struct limits_bound {
 };
 
 /* Makes the group of the instance, or takes over the one that is there, and sets its bounds. ret_group is
- * what limits_make() wants. -1: the host does not allow it; the text says what. */
+ * what limits_make() wants. It stays when berthd ends, empty and harmless: the next one may have taken it
+ * over by then. -1: the host does not allow it; the text says what. */
 int limits_setup(const struct limits_bound *bound, char ret_group[LIMITS_GROUP_MAX], struct err *err);
 
 /* The group of one attempt ("<job>.<number>"); there already is success. ret_parent is the CgroupParent for
