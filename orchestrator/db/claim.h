@@ -139,7 +139,8 @@ struct claim_ours claim_owned_row(const PGresult *r, int row);
 /* --- others that are heard of no more --- */
 
 /* What orchestrators had whose lease (and leave of absence) is over: attempts that have not started end as
- * errored/orchestrator_lost, their jobs go back to the queue; others are lost. connected_ms: for how long we
+ * errored/orchestrator_lost, their jobs go back to the queue for as long as they may wait, with no retry used
+ * up; others are lost. connected_ms: for how long we
  * have been connected ourselves; only leases that are no longer than that are judged. Their token keeps the
  * old owner out: what it reports of an ended attempt is refused. */
 void claim_judge(struct claim *c, const char *name, int64_t connected_ms);
@@ -152,6 +153,7 @@ void claim_given_up(struct claim *c, const char *name, int64_t lost_after_ms);
 struct claim_lost {
     struct claim_job job; /* number, attempt_id, token, spec */
     const char *orchestrator;
+    int64_t freed; /* earlier attempts of the job that never started: none of its retries */
 };
 struct claim_lost claim_lost_row(const PGresult *r, int row);
 /* A lost attempt ends as errored/orchestrator_lost, and its job with it, or, with retry_ms from 0 on, it

@@ -6,6 +6,11 @@
     "format('orchestrator %s has not been heard of since %s', t.name,"                                       \
     " to_char(t.heartbeat_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'))"
 
+/* From when on the job has waited for the attempt that is being taken from it: that one has not ended yet. */
+#define WAITED_FROM_                                                                                         \
+    "greatest(j.created_at, j.run_at,"                                                                       \
+    " (select max(p.finished_at) from berth.attempts p where p.job_id = j.id))"
+
 /* Locks in the order of everybody else: orchestrator, attempt, job. The orchestrator's row is locked so that
  * its own heartbeat comes before or after, and so that one judges at a time. */
 void claim_judge(struct claim *c, const char *name, int64_t connected_ms) {
@@ -24,7 +29,8 @@ void claim_judge(struct claim *c, const char *name, int64_t connected_ms) {
         "  limit $3::bigint for update of a skip locked),"
         " ended as ("
         "  update berth.attempts a set status = 'errored', reason = 'orchestrator_lost', finished_at = now(),"
-        "    log_complete = false, message = " UNHEARD_ " || ' and had not started this attempt'"
+        "    log_complete = false, freed = true, message = " UNHEARD_
+        " || ' and had not started this attempt'"
         "  from theirs t where a.id = t.attempt_id and t.status = 'preparing' and a.started_at is null"
         "  returning a.job_id, a.number),"
         " freed as ("
@@ -32,7 +38,9 @@ void claim_judge(struct claim *c, const char *name, int64_t connected_ms) {
         "    status = case when j.cancel > 0 then 'canceled' else 'queued' end,"
         "    reason = case when j.cancel > 0 then coalesce(j.cancel_reason, 'requested') end,"
         "    message = case when j.cancel > 0 then 'canceled before it had started' end,"
-        "    finished_at = case when j.cancel > 0 then now() end"
+        "    finished_at = case when j.cancel > 0 then now() end,"
+        "    queue_deadline_at = case when j.cancel > 0 then j.queue_deadline_at"
+        "      else now() + (j.queue_deadline_at - " WAITED_FROM_ ") end"
         "  from ended e where j.id = e.job_id and j.attempt = e.number"
         "    and j.status in ('preparing', 'canceling') returning j.id, j.finished_at is not null as done),"
         " lost as ("
@@ -58,7 +66,8 @@ struct claim_judged claim_judged(const PGresult *r) {
 /* When it became lost is what its last event says. */
 void claim_given_up(struct claim *c, const char *name, int64_t lost_after_ms) {
     claim_begin(c, "select j.id, a.number, a.id, a.token, j.orchestrator,"
-                   "   case when octet_length(j.spec) <= 1048576 then j.spec end"
+                   "   case when octet_length(j.spec) <= 1048576 then j.spec end,"
+                   "   (select count(*) from berth.attempts f where f.job_id = j.id and f.freed)"
                    " from berth.jobs j join berth.attempts a on a.job_id = j.id and a.number = j.attempt"
                    " where j.status = 'lost' and j.orchestrator <> $1 and a.finished_at is null"
                    "   and (select max(at) from berth.events e where e.job_id = j.id and e.status = 'lost')"
@@ -77,6 +86,7 @@ struct claim_lost claim_lost_row(const PGresult *r, int row) {
                 .token = db_get_int(r, row, 3),
                 .spec = db_get_text_or_null(r, row, 5)},
         .orchestrator = db_get_text(r, row, 4),
+        .freed = db_get_int(r, row, 6),
     };
 }
 

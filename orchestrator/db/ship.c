@@ -67,7 +67,8 @@ int ship_load(struct db *db, const struct ctx *ctx, struct ship_key *key, struct
     AUTO_RESULT PGresult *r = NULL;
     if (DB_EXEC(db, ctx,
                 "select finished_at is not null, log_limit, raw_pos, log_bytes, lost_bytes, log_sha_state,"
-                " (claimed_at at time zone 'UTC')::date, source_bytes, log_unhashed"
+                " (claimed_at at time zone 'UTC')::date, source_bytes, log_unhashed,"
+                " (select count(*) from berth.attempts f where f.job_id = $3 and f.number < $4 and f.freed)"
                 " from berth.attempts where id = $1 and token = $2 and job_id = $3 and number = $4",
                 &r, err, DB_INT(key->id), DB_INT(key->token), DB_TEXT(key->job), DB_INT(key->number)) < 0)
         return err_wrap(err, "reading attempt %lld", (long long)key->id);
@@ -78,6 +79,7 @@ int ship_load(struct db *db, const struct ctx *ctx, struct ship_key *key, struct
     }
     a.finished = db_get_bool(r, 0, 0);
     a.log_limit = db_get_int(r, 0, 1);
+    a.freed = db_get_int(r, 0, 9);
     if (read_numbers(db_get_text(r, 0, 2), a.at.raw_pos, err) < 0 ||
         read_numbers(db_get_text(r, 0, 7), a.at.source_bytes, err) < 0)
         return err_wrap(err, "attempt %lld", (long long)key->id);

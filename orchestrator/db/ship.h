@@ -62,6 +62,7 @@ struct ship_attempt {
     bool ours;     /* there is such an attempt with this token */
     bool finished; /* and it has ended */
     int64_t log_limit;
+    int64_t freed; /* earlier attempts of the job that never started: none of its retries */
     struct ship_position at;
 };
 int ship_load(struct db *db, const struct ctx *ctx, struct ship_key *key, struct ship_attempt *ret,

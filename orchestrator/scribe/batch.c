@@ -69,14 +69,15 @@ static int ship_bytes(struct db *db, const struct ctx *ctx, const struct feed *f
 }
 
 /* What people read while the job waits for its next attempt; the time is added by the database. */
-static char *retry_message(const struct attempt *attempt, const struct verdict *v) {
+static char *retry_message(const struct feed *feed, const struct verdict *v) {
+    const struct attempt *attempt = feed->attempt;
     const char *reason = reason_name(v->reason);
     size_t len = strlen(v->message);
     while (len > 0 && v->message[len - 1] == '.')
         len--;
     return mem_printf("Attempt %d of %lld ended as %s (%s): %.*s; the next one begins at ", attempt->number,
-                      (long long)attempt->spec->retry.max + 1, status_name(v->status), reason ? reason : "-",
-                      (int)len, v->message);
+                      (long long)attempt->spec->retry.max + 1 + feed->freed, status_name(v->status),
+                      reason ? reason : "-", (int)len, v->message);
 }
 
 static int ship_the_end(struct db *db, const struct ctx *ctx, const struct feed *feed, struct err *err) {
@@ -100,9 +101,9 @@ static int ship_the_end(struct db *db, const struct ctx *ctx, const struct feed 
         end.sha256 = NULL;
     }
     end.retry_ms = feed->poison ? -1
-                                : retry_delay_ms(spec, &verdict, feed->attempt->number,
+                                : retry_delay_ms(spec, &verdict, feed->attempt->number - feed->freed,
                                                  (uint32_t)db_random_below(BATCH_RANDOM_BELOW));
-    AUTO_FREE char *message = end.retry_ms >= 0 ? retry_message(feed->attempt, &verdict) : NULL;
+    AUTO_FREE char *message = end.retry_ms >= 0 ? retry_message(feed, &verdict) : NULL;
     end.retry_message = message;
     return ship_end(db, ctx, &feed->key, &end, err);
 }

@@ -71,6 +71,7 @@ void feed_load(struct feed *feed, const struct ship_attempt *known) {
     }
     feed->state = FEED_LIVE;
     feed->log_limit = known->log_limit;
+    feed->freed = (int)known->freed;
     feed->at = (struct pack_position){
         .log_bytes = known->at.log_bytes, .lost_bytes = known->at.lost_bytes, .unhashed = known->at.unhashed};
     memcpy(feed->at.raw_pos, known->at.raw_pos, sizeof feed->at.raw_pos);

@@ -36,6 +36,7 @@ struct feed {
     char *services;      /* their names, as ship_key has them */
     struct ship_key key; /* borrows from attempt and services */
     int64_t log_limit;
+    int freed;               /* earlier attempts that never started, as ship_attempt has it */
     struct pack_position at; /* what the database has */
     struct journal journal;
     size_t told;           /* bytes of the journal that the database has */

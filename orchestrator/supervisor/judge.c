@@ -16,7 +16,8 @@ static void on_ended(void *arg, const PGresult *result, const struct err *err) {
 }
 
 /* Milliseconds to its next attempt; -1: there is none, also for a spec that cannot be read. */
-static int64_t retry_in(const struct claim_job *job, int64_t *ret_queue_ms) {
+static int64_t retry_in(const struct claim_lost *lost, int64_t *ret_queue_ms) {
+    const struct claim_job *job = &lost->job;
     static const struct verdict verdict = {
         .status = STATUS_ERRORED, .reason = REASON_ORCHESTRATOR_LOST, .exit_code = -1};
     struct spec_policy policy = spec_policy_unlimited();
@@ -28,13 +29,13 @@ static int64_t retry_in(const struct claim_job *job, int64_t *ret_queue_ms) {
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
         random = (uint32_t)job->token;
     *ret_queue_ms = spec->deadlines.queue_ms;
-    return retry_delay_ms(spec, &verdict, (int)job->number, random);
+    return retry_delay_ms(spec, &verdict, (int)(job->number - lost->freed), random);
 }
 
 static void end_lost(struct supervisor *s, const struct claim_lost *lost) {
     struct claim c;
     int64_t queue_ms = 0;
-    int64_t retry_ms = retry_in(&lost->job, &queue_ms);
+    int64_t retry_ms = retry_in(lost, &queue_ms);
     AUTO_FREE char *message =
         mem_printf("orchestrator %s did not come back; what the job did there after it was last heard of is "
                    "not known, and its log may be incomplete",

@@ -122,7 +122,7 @@ void until(const char *sql, const char *id, const char *want) {
     }
 }
 
-static void write_spec(struct job *job, const char *spec, int64_t limit) {
+static void write_spec(struct job *job, const char *spec, int64_t limit, int number) {
     struct attempt *a = job->attempt = mem_alloc(sizeof *a);
     struct spec_policy policy = spec_policy_builtin();
     AUTO_FAULTS struct spec_faults faults = {.count = 0};
@@ -131,15 +131,22 @@ static void write_spec(struct job *job, const char *spec, int64_t limit) {
     snprintf(a->cluster, sizeof a->cluster, "%.36s", ask(CLUSTER_SQL, "1"));
     a->instance = mem_strdup("test");
     a->tenant = mem_strdup("default");
-    a->number = 1;
+    a->number = number;
     a->claimed_us = clock_real_us();
     run_sql("insert into berth.jobs (id, spec, attempt) values ($1, '{}', 1)", a->job);
     run_sql("update berth.jobs set status = 'preparing' where id = $1", a->job);
+    if (number == 2) {
+        run_sql("update berth.jobs set attempt = 2 where id = $1", a->job);
+        run_sql(
+            "insert into berth.attempts (job_id, number, token, orchestrator, log_limit, finished_at, freed)"
+            " values ($1, 1, nextval('berth.tokens'), 'test', 0, now(), true)",
+            a->job);
+    }
     AUTO_RESULT PGresult *r = NULL;
     cr_assert_eq(DB_EXEC(db, &ctx,
                          "insert into berth.attempts (job_id, number, token, orchestrator, log_limit) values "
-                         "($1, 1, nextval('berth.tokens'), 'test', $2) returning id, token",
-                         &r, &err, DB_TEXT(a->job), DB_INT(limit)),
+                         "($1, $3, nextval('berth.tokens'), 'test', $2) returning id, token",
+                         &r, &err, DB_TEXT(a->job), DB_INT(limit), DB_INT(number)),
                  0, "%s", err.text);
     a->id = db_get_int(r, 0, 0);
     a->token = db_get_int(r, 0, 1);
@@ -150,12 +157,16 @@ struct job *new_job(int64_t limit) {
 }
 
 struct job *new_job_of(const char *spec, int64_t limit) {
+    return new_attempt_of(spec, limit, 1);
+}
+
+struct job *new_attempt_of(const char *spec, int64_t limit, int number) {
     struct job *job = mem_alloc(sizeof *job);
     job->log = BUF(LOG_MAX);
     job->time_us = (uint64_t)clock_real_us();
-    write_spec(job, spec, limit);
+    write_spec(job, spec, limit, number);
     cr_assert_eq(attempt_create(attempts_fd, job->attempt, &err), 0, "%s", err.text);
-    attempt_dir_name(job->attempt->job, 1, job->name);
+    attempt_dir_name(job->attempt->job, number, job->name);
     job->dir_fd = openat(attempts_fd, job->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     job->spool_fd = -1;
     return job;

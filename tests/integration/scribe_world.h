@@ -47,6 +47,8 @@ struct job {
 };
 struct job *new_job(int64_t limit); /* row and directory, as after a claim */
 struct job *new_job_of(const char *spec, int64_t limit);
+/* number 2: the first one was taken from an orchestrator before it had started. */
+struct job *new_attempt_of(const char *spec, int64_t limit, int number);
 void free_job(struct job *job);
 int make_spool(const struct job *job, const char *file); /* of another source than the main container */
 void put_in(struct job *job, int fd, enum spool_type type, enum spool_stream stream, const void *bytes,

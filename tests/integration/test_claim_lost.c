@@ -102,6 +102,46 @@ Test(claim_lost, what_has_not_started_goes_to_others_and_its_owner_is_fenced) {
     end();
 }
 
+/* The user's retries are for what has begun. */
+Test(claim_lost, an_attempt_that_never_started_is_no_retry_and_the_next_one_has_as_long_to_begin) {
+    struct claim c;
+    begin("no_retry");
+    AUTO_RESULT PGresult *r = taken_by_two(false);
+    run("update berth.jobs set created_at = now() - interval '50 s',"
+        " queue_deadline_at = now() - interval '20 s'");
+    silence_two();
+    expect_judged("one", LONG_MS, 1, 0);
+    expect_text("select queue_deadline_at between now() + interval '25 s' and now() + interval '30 s'"
+                " from berth.jobs",
+                "t");
+    for (int number = 2; number <= 3; number++) { /* the second one is given up, the third one too */
+        struct claim_want w = want(1);
+        w.name = "two";
+        beat_of_two();
+        AUTO_RESULT PGresult *again = take(db, w);
+        cr_assert_eq(PQntuples(again), 1);
+        struct claim_job job = claim_row(again, 0);
+        struct ship_key key = {.job = job.job, .number = number, .id = job.attempt_id, .token = job.token};
+        struct ship_attempt known;
+        cr_assert_eq(ship_load(db, &ctx, &key, &known, &err), 0, "%s", err.text);
+        cr_expect_eq(known.freed, 1);
+        run("update berth.attempts set started_at = now() where finished_at is null;"
+            " update berth.jobs set status = 'running'");
+        silence_two();
+        expect_judged("one", LONG_MS, 0, 1);
+        run("update berth.events set at = at - interval '5 s'");
+        claim_given_up(&c, "one", 5000);
+        AUTO_RESULT PGresult *given = ask(db, &c);
+        cr_assert_eq(PQntuples(given), 1);
+        cr_expect_eq(claim_lost_row(given, 0).job.number, number);
+        cr_expect_eq(claim_lost_row(given, 0).freed, 1);
+        claim_end_lost(&c, &job, "gone", 0, 60000);
+        tell(&c);
+        run("delete from berth.events");
+    }
+    end();
+}
+
 Test(claim_lost, one_that_was_to_be_canceled_does_not_go_back_to_the_queue) {
     begin("canceled");
     AUTO_RESULT PGresult *r = taken_by_two(false);

@@ -72,3 +72,19 @@ Test(scribe_alone, a_row_that_cannot_be_read_holds_up_no_others) {
     free_job(good);
     teardown();
 }
+
+Test(scribe_alone, an_attempt_that_never_started_is_no_retry) {
+    setup("no_retry");
+    start_scribe();
+    struct job *job =
+        new_attempt_of("{\"image\": \"x\", \"retry\": {\"max\": 1, \"delay\": \"100s\"}}", LIMIT_BYTES, 2);
+    start(job);
+    struct spool_end last = {.wait_status = 7 << 8};
+    put(job, SPOOL_END, 0, &last, sizeof last);
+    judge(job, STATUS_FAILED, REASON_EXIT_CODE, 7);
+    until_status(job, "retrying");
+    until("select message like 'Attempt 2 of 3 ended as failed (exit_code)%' from berth.jobs where id = $1",
+          job->attempt->job, "t");
+    free_job(job);
+    teardown();
+}

@@ -22,6 +22,7 @@ create index jobs_key_held on berth.jobs (tenant, concurrency_key) -- waiting on
 alter table berth.attempts
     add column grace_ms     bigint not null default 0, -- the spec's stop.grace
     add column run_extra_ms bigint not null default 0, -- by so much the run deadline was moved, in all
+    add column freed        boolean not null default false, -- never started on an orchestrator that was heard of no more: no retry
     add column services     text[];                    -- names of its services: proto/stream.h
 
 alter table berth.orchestrators -- null: not told yet
