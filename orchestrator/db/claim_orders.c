@@ -2,10 +2,16 @@
 #include "orchestrator/db/claim_private.h"
 #include "orchestrator/db/ship.h"
 
+/* One that is to supersede others when it is queued needs its key's lock, for which nobody may wait with the
+ * row locked (an insertion under that lock may want the row): who has it now is met again by the next sweep.
+ */
 void claim_sweep(struct claim *c) {
     claim_begin(
         c, "with due as ("
            "  select id from berth.jobs where status = 'scheduled' and run_at <= now()"
+           "    and case when status = 'scheduled' and run_at <= now() and on_conflict = 'cancel_running'"
+           "        and concurrency_key is not null"
+           "      then pg_try_advisory_xact_lock(berth.key_lock(tenant, concurrency_key)) else true end"
            "  limit $1::bigint for update skip locked),"
            " late as ("
            "  select id from berth.jobs where status in ('queued', 'retrying') and queue_deadline_at <= now()"

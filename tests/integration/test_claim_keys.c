@@ -305,6 +305,55 @@ Test(claim_keys, cancel_running_ends_those_that_wait_and_asks_those_that_run) {
     end();
 }
 
+#define STATES                                                                                               \
+    "select string_agg(concat_ws('/', name, status, cancel_reason), ' ' order by created_at) from "          \
+    "berth.jobs"
+
+/* Else tomorrow's run would end today's. */
+Test(claim_keys, cancel_running_waits_for_the_time_of_a_job_that_is_scheduled) {
+    struct claim c;
+    begin("supersede_later");
+    add_keyed("runs", "k", 1, "queue");
+    AUTO_RESULT PGresult *held = take(db, want(1));
+    run("update berth.jobs set status = 'running'");
+    run("insert into berth.jobs (id, name, memory_bytes, spec, concurrency_key, concurrency_max, on_conflict,"
+        " status, run_at) values"
+        " (berth.uuid7(), 'later', 1, '{}', 'k', 1, 'cancel_running', 'scheduled', now() + interval '1 h'),"
+        " (berth.uuid7(), 'last', 1, '{}', 'k', 1, 'cancel_running', 'scheduled', now() + interval '2 h')");
+    claim_sweep(&c);
+    tell(&c);
+    expect_text(STATES, "runs/running later/scheduled last/scheduled");
+    run("update berth.jobs set run_at = now() where name = 'later'");
+    /* Not while somebody else decides on the key: the next sweep finds it again. */
+    cr_assert_eq(db_begin(other, &ctx, &err), 0, "%s", err.text);
+    cr_assert_eq(
+        DB_EXEC(other, &ctx, "select pg_advisory_xact_lock(berth.key_lock('default', 'k'))", NULL, &err), 0,
+        "%s", err.text);
+    run("set statement_timeout = '10s'");
+    tell(&c);
+    expect_text(STATES, "runs/running later/scheduled last/scheduled");
+    db_rollback(other, &ctx);
+    tell(&c);
+    expect_text(STATES, "runs/canceling/superseded later/queued last/scheduled");
+    run("update berth.jobs set run_at = now() where name = 'last'");
+    tell(&c);
+    expect_text(STATES, "runs/canceling/superseded later/canceled/superseded last/queued");
+    end();
+}
+
+Test(claim_keys, of_two_that_become_due_together_one_stays) {
+    struct claim c;
+    begin("supersede_due");
+    run("insert into berth.jobs (id, name, memory_bytes, spec, concurrency_key, concurrency_max, on_conflict,"
+        " status, run_at) select berth.uuid7(), 'j' || i, 1, '{}', 'k', 1, 'cancel_running', 'scheduled', "
+        "now()"
+        " from generate_series(1, 3) i");
+    claim_sweep(&c);
+    tell(&c);
+    expect_text("select string_agg(status, ' ' order by status) from berth.jobs", "canceled canceled queued");
+    end();
+}
+
 Test(claim_keys, cancel_running_keeps_the_newest_that_fit) {
     begin("supersede_some");
     add_keyed("a", "k", 3, "queue");

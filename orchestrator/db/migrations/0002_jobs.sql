@@ -60,7 +60,8 @@ end $$;
 --   queue           nothing: the job waits until the claim finds room for the key.
 --   reject          raises SQLSTATE BE002 when concurrency_max jobs of the key are unfinished already. The message
 --                   begins with "job <id> ": one that holds the key.
---   cancel_running  the oldest unfinished jobs of the key beyond concurrency_max - 1 are superseded by the new one:
+--   cancel_running  as soon as the job is queued (one that is scheduled touches nobody until its time has come, and
+--                   nobody touches it): the oldest unfinished jobs of the key beyond concurrency_max - 1 are superseded by the new one:
 --                   waiting ones end at once as canceled/superseded, others are asked to (cancel 1, status
 --                   canceling, reason superseded; lost ones stay lost; NOTIFY berth_work 'cancel'). The new job
 --                   waits as with queue until they have ended.
@@ -99,7 +100,13 @@ declare
     asked  boolean := false;
     old_one record;
 begin
+    if new.on_conflict = 'cancel_running' and (new.status = 'scheduled' or new.run_at > now()) then
+        return null; -- jobs_key_due comes back to it
+    end if;
     perform pg_advisory_xact_lock(berth.key_lock(new.tenant, new.concurrency_key));
+    if exists (select from berth.jobs where id = new.id and cancel > 0) then
+        return null; -- one that became due with it has superseded it
+    end if;
     if new.on_conflict = 'reject' then
         select count(*), (array_agg(id order by created_at, id))[1] into others, holder from berth.jobs
             where tenant = new.tenant and concurrency_key = new.concurrency_key and id <> new.id
@@ -113,7 +120,7 @@ begin
     for old_one in
         select id from berth.jobs
             where tenant = new.tenant and concurrency_key = new.concurrency_key and id <> new.id and cancel = 0
-            and status in ('scheduled', 'queued', 'preparing', 'running', 'retrying', 'canceling', 'lost')
+            and status in ('queued', 'preparing', 'running', 'retrying', 'canceling', 'lost')
             order by created_at desc, id desc offset new.concurrency_max - 1
     loop
         asked := berth.supersede(old_one.id, new.id) or asked;
@@ -152,6 +159,10 @@ create trigger jobs_enter_key after insert on berth.jobs
     execute function berth.enter_key();
 create trigger jobs_given_key after update of concurrency_key on berth.jobs
     for each row when (old.concurrency_key is null and new.concurrency_key is not null and new.on_conflict <> 'queue')
+    execute function berth.enter_key();
+create trigger jobs_key_due after update of status on berth.jobs
+    for each row when (old.status = 'scheduled' and new.status = 'queued' and new.concurrency_key is not null
+        and new.on_conflict = 'cancel_running')
     execute function berth.enter_key();
 
 -- Hints to the orchestrators: a key has become free; a job has been put off, perhaps for less than a poll takes.
