@@ -213,11 +213,12 @@ static void on_swept(void *arg, const PGresult *result, const struct err *err) {
         sweep(s);
 }
 
+/* Also while nothing is claimed: it needs neither engine nor room. */
 static void sweep(struct supervisor *s) {
     struct dispatch *d = &s->dispatch;
     struct claim c;
     d->sweep_again = d->sweeping;
-    if (d->sweeping || s->draining || s->phase != PHASE_RUNNING || !db_pool_is_up(s->pool))
+    if (d->sweeping || !works(s) || !db_pool_is_up(s->pool))
         return;
     claim_sweep(&c);
     d->sweeping = dispatch_send(s, &c, on_swept, "sweep");

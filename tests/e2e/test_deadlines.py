@@ -41,6 +41,15 @@ def test_queue_deadline(new_berth):
     berth.wait(first)
 
 
+def test_time_goes_on_while_nothing_is_claimed(new_berth):
+    berth = new_berth(BERTH_LEASE="3s")
+    berth.sql("update berth.orchestrators set draining = true")
+    wait_until(lambda: "draining, no more claims" in berth.log(), "it drains")
+    late = berth.script("echo never", deadlines={"queue": "1s"})
+    view = berth.wait(late)
+    assert (view["status"], view["reason"]) == ("timed_out", "queue_deadline"), view
+
+
 def test_a_kill_ends_with_the_whole_log_and_the_true_signal(berth):
     view = ended_by_deadline(berth, "trap '' TERM; echo deaf; (while :; do sleep 1; done) & while :; do sleep 1; done")
     assert (view["exit_code"], view["signal"]) == (None, 9), view
