@@ -21,7 +21,9 @@ enum {
     CLAIM_PARAMS_MAX = 16,
     CLAIM_OVERDUE_MS = 60000, /* so long behind deadline and grace nobody has ended it: its runner hangs */
 };
-#define CLAIM_LATE_MESSAGE "no orchestrator had room for it before its queue deadline"
+#define CLAIM_LATE_MESSAGE                                                                                   \
+    "The job was not started before its queue deadline: no orchestrator had room for it, or its concurrency " \
+    "key was taken."
 
 /* Built in place and not to be copied: params point into numbers. */
 struct claim {

@@ -302,6 +302,8 @@ int ship_steps(struct db *db, const struct ctx *ctx, const struct ship_key *key,
 /* What follows is judged on the job's row as it is when its lock is held: an update that had to wait for
  * another computes its columns anew. */
 #define AGAIN_ "($13::bigint >= 0 and j.cancel = 0 and j.status <> 'canceling')"
+/* Canceled, and only the attempt ended otherwise: without the cancel there would be another one. */
+#define DROPPED_ "($13::bigint >= 0 and not " AGAIN_ ")"
 #define NEXT_AT_ "(now() + $13::bigint * interval '1 millisecond')"
 static const char end_sql[] =
     "with a as (update berth.attempts set finished_at = berth.from_us($4), status = $5, reason = $6,"
@@ -310,9 +312,13 @@ static const char end_sql[] =
     "   services = $16"
     "   where id = $1 and token = $2 and ($3::bigint[] is null or raw_pos = $3::bigint[])"
     "   and finished_at is null returning job_id, number, started_at),"
-    " j as (update berth.jobs j set status = case when " AGAIN_ " then 'retrying' else $5 end, reason = $6,"
+    " j as (update berth.jobs j set"
+    "   status = case when " AGAIN_ " then 'retrying' when " DROPPED_ " then 'canceled' else $5 end,"
+    "   reason = case when " DROPPED_ " then coalesce(j.cancel_reason, 'requested') else $6 end,"
     "   message = case when " AGAIN_ " then $14 || to_char(" NEXT_AT_
-    "    at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z.\"') else nullif($7, '') end,"
+    "    at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z.\"')"
+    "    when " DROPPED_ " then 'The job was canceled, and no other attempt follows. This one had ended by itself: ' || $7"
+    "    else nullif($7, '') end,"
     "   exit_code = case when not " AGAIN_ " then $8::integer end,"
     "   signal = case when not " AGAIN_ " then $9::integer end,"
     "   finished_at = case when not " AGAIN_ " then berth.from_us($4) end,"
