@@ -317,7 +317,8 @@ static const char end_sql[] =
     "   reason = case when " DROPPED_ " then coalesce(j.cancel_reason, 'requested') else $6 end,"
     "   message = case when " AGAIN_ " then $14 || to_char(" NEXT_AT_
     "    at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z.\"')"
-    "    when " DROPPED_ " then 'The job was canceled, and no other attempt follows. This one had ended by itself: ' || $7"
+    "    when " DROPPED_
+    " then 'The job was canceled, and no other attempt follows. This one had ended by itself: ' || $7"
     "    else nullif($7, '') end,"
     "   exit_code = case when not " AGAIN_ " then $8::integer end,"
     "   signal = case when not " AGAIN_ " then $9::integer end,"
