@@ -55,7 +55,7 @@ class Postgres:
             shutil.chown(d, "postgres", "postgres")
         self.command("initdb", "-D", self.data, "-U", "berth", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
         with open(self.data / "postgresql.conf", "a", encoding="utf-8") as conf:
-            conf.write(f"listen_addresses = ''\nunix_socket_directories = '{self.socket}'\nfsync = off\n")
+            conf.write(f"listen_addresses = ''\nunix_socket_directories = '{self.socket}'\nfsync = off\nmax_connections = 400\n")
         self.start()
         self.databases = 0
 
