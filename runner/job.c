@@ -194,10 +194,12 @@ static void read_program(const struct job *job, struct evidence *e) {
 /* What was seen of the main container, for the verdict. */
 static void take_main(struct job *job, struct evidence *e) {
     const struct part *m = &job->main;
-    e->stop_missed = m->stop_missed;
     e->killed = m->killed;
     e->paused = m->was_paused;
     e->end_known = e->started && part_end(m, &e->end) > 0;
+    /* Where a call of ours broke off, init's word that a signal came from outside says that it arrived. */
+    bool arrived = m->signal_unsure && e->end_known && e->end.signal_outside;
+    e->stop_missed = m->stop_missed && !arrived;
     if (e->started && !e->end_known && !m->inspected)
         e->container_missing = part_look(&job->main, NULL) == PART_SEEN_MISSING;
     e->inspected = m->inspected;

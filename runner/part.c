@@ -173,6 +173,7 @@ int part_signal(struct part *part, const struct ctx *ctx, const char *signal) {
         ctx_deadline_in(&call, JOB_CALL_MAX_MS);
         if (container_kill(part->job->engine, &call, part->container, signal, &err) == 0)
             return 1;
+        part->signal_unsure |= err.kind != ERR_ENGINE;
         if (is_answer(&err) && part_look(part, NULL) != PART_SEEN_RUNNING)
             return 0;
         if (ctx_state(ctx) != CTX_LIVE)

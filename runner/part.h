@@ -30,6 +30,7 @@ struct part {
     bool create_sent;                   /* the engine may know it */
     bool start_sent;                    /* and it may run */
     bool signaled;                      /* the stop signal reached it while it ran */
+    bool signal_unsure;                 /* a call that sent one broke off: it may have reached it */
     bool stop_missed;                   /* it had ended by itself before the stop reached it */
     bool killed;                        /* it did not end within the grace, or was not given any */
     bool paused;                        /* when it was looked at last */

@@ -189,6 +189,41 @@ Test(engine, that_does_not_remove) {
     cr_expect(strstr(buf_str(&words), "device or resource busy"), "%s", buf_str(&words));
 }
 
+/* The stop signal arrives, but its answer does not, and the command ends by it before it is sent again. */
+Test(engine, that_passes_the_signal_on_and_breaks_off) {
+    static const struct spool_end by_trap = {.wait_status = (128 + TERMINATED) << 8,
+                                             .signal_outside = TERMINATED};
+    static char runs[BODY_MAX], ended[BODY_MAX];
+    begin_attempt(&by_trap);
+    const struct fake_route routes[] = {
+        {.begins = "DELETE /v1.41/containers/4711?", .status = "204 No Content"},
+        {.begins = call(1, "GET", "/json"), .after = 1, .status = "404 Not Found", .body = "{}"},
+        /* Twice: curl itself repeats what breaks off on a connection that was used before. */
+        {.begins = call(2, "POST", "/kill"), .times = 2, .then = FAKE_CLOSE},
+        {.begins = call(2, "POST", "/kill"),
+         .status = "409 Conflict",
+         .body = "{\"message\":\"not running\"}"},
+        {.begins = call(3, "GET", "/json"),
+         .after = 4,
+         .status = "200 OK",
+         .body = inspected(ended, EXITED("143"))},
+        {.begins = call(3, "GET", "/json"),
+         .status = "200 OK",
+         .body = inspected(runs, "\"Status\":\"running\",\"Running\":true")},
+        {.begins = call(4, "POST", "/wait"), .then = FAKE_HANG},
+        {.begins = "GET /",
+         .status = "200 OK",
+         .body = "{\"ApiVersion\":\"1.41\",\"MinAPIVersion\":\"1.12\"}"},
+    };
+    fake_engine_route(&fake, routes, ARRAY_LEN(routes));
+    setenv("DOCKER_HOST", fake.host, 1);
+    rig_start();
+    rig_cancel(false);
+    cr_assert_eq(rig_wait(), CHILD_EXIT_DONE);
+    struct verdict v = rig_journal().verdict;
+    cr_expect_eq(v.reason, REASON_REQUESTED, "%s: %s", reason_name(v.reason), v.message);
+}
+
 /* It says that it kills, and the container runs on: no end is told, and the job's log says why it takes so
  * long. */
 Test(engine, that_does_not_kill) {
