@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hash.h"
+
 enum {
     CHECKED_BYTES = 16,
     PATH_TRIED_MAX = 4096, /* behind struct spool_exec_failed */
@@ -38,12 +40,9 @@ static uint64_t get_le(const unsigned char *in, unsigned bytes) {
     return value;
 }
 
-/* FNV-1a, 32 bits (draft-eastlake-fnv): no defence against malice, only against what is no header. */
+/* No defence against malice, only against what is no header. */
 static uint32_t header_check(const unsigned char *header) {
-    uint32_t hash = 2166136261U;
-    for (unsigned i = 0; i < CHECKED_BYTES; i++)
-        hash = (hash ^ header[i]) * 16777619U;
-    return hash;
+    return hash_bytes32(header, CHECKED_BYTES);
 }
 
 void spool_put_header(unsigned char out[SPOOL_HEADER_BYTES], const struct spool_header *header) {

@@ -11,7 +11,9 @@
 
 #include "base/clock.h"
 #include "base/fdutil.h"
+#include "base/hash.h"
 #include "base/json.h"
+#include "base/lock.h"
 #include "base/mem.h"
 #include "base/units.h"
 #include "runner/pull_news.h"
@@ -20,8 +22,6 @@
 enum {
     LOCK_NAME_MAX = 32,
     LOCK_MODE = 0600,
-    LOCK_PAUSE_MIN_MS = 5,
-    LOCK_PAUSE_MAX_MS = 250,
     STAMP_MAX = 8192, /* bytes of what a lock file says */
 };
 
@@ -100,18 +100,9 @@ static int look(struct turn *turn, struct image_info *ret_info, struct err *err)
 /* --- taking turns --- */
 
 static const char *lock_name(const char *image, char out[LOCK_NAME_MAX]) {
-    uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a: two of one hash only wait for each other */
-    for (; *image; image++)
-        hash = (hash ^ (unsigned char)*image) * UINT64_C(1099511628211);
-    snprintf(out, LOCK_NAME_MAX, "pull-%016" PRIx64, hash);
+    /* Two of one hash only wait for each other. */
+    snprintf(out, LOCK_NAME_MAX, "pull-%016" PRIx64, hash_text64(image));
     return out;
-}
-
-static void pause_for(const struct ctx *ctx, int64_t *pause_ms) {
-    struct ctx pause = ctx_child(ctx);
-    ctx_deadline_in(&pause, *pause_ms);
-    ctx_poll(&pause, NULL, 0, "pause", NULL);
-    *pause_ms = 2 * *pause_ms < LOCK_PAUSE_MAX_MS ? 2 * *pause_ms : LOCK_PAUSE_MAX_MS;
 }
 
 static int lock(struct turn *turn, struct err *err) {
@@ -120,18 +111,13 @@ static int lock(struct turn *turn, struct err *err) {
                            O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, LOCK_MODE);
     if (turn->lock_fd < 0)
         return err_sys(err, "open the lock of pulls of %s", turn->pull->image);
-    for (int64_t pause_ms = LOCK_PAUSE_MIN_MS; flock(turn->lock_fd, LOCK_EX | LOCK_NB) < 0;) {
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return err_sys(err, "lock the pulls of %s", turn->pull->image);
-        if (!turn->waited)
-            system_log(turn->pull->dir_fd, "Waiting for image %s: another job is pulling it",
-                       turn->pull->image);
+    if (flock(turn->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    if (errno == EWOULDBLOCK) {
         turn->waited = true;
-        pause_for(turn->ctx, &pause_ms);
-        if (ctx_check(turn->ctx, "wait for another pull of the image", err) < 0)
-            return -1;
+        system_log(turn->pull->dir_fd, "Waiting for image %s: another job is pulling it", turn->pull->image);
     }
-    return 0;
+    return lock_wait(turn->lock_fd, turn->ctx, "wait for another pull of the image", err);
 }
 
 /* What came of the pull that began at this time. Losing it costs a pull. */

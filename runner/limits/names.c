@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "proto/attempt.h"
 #include "runner/limits/limits_parts.h"
 
@@ -13,18 +14,16 @@ static bool safe(char c, bool slice) {
 
 const char *limits_safe_name(const char *instance, bool slice, char out[LIMITS_INSTANCE_MAX]) {
     enum { HASH_TEXT = 9, WHOLE_MAX = LIMITS_INSTANCE_MAX - 1, CUT_MAX = WHOLE_MAX - HASH_TEXT };
-    uint32_t hash = UINT32_C(0x811c9dc5); /* FNV-1a */
     size_t len = strlen(instance);
     bool changed = len > WHOLE_MAX;
     for (size_t i = 0; i < len; i++) {
-        hash = (hash ^ (unsigned char)instance[i]) * UINT32_C(0x01000193);
         changed |= !safe(instance[i], slice);
         if (i < WHOLE_MAX)
             out[i] = safe(instance[i], slice) ? instance[i] : '_';
     }
     out[len < WHOLE_MAX ? len : WHOLE_MAX] = '\0';
     if (changed)
-        snprintf(out + (len < CUT_MAX ? len : CUT_MAX), HASH_TEXT + 1, "_%08x", hash);
+        snprintf(out + (len < CUT_MAX ? len : CUT_MAX), HASH_TEXT + 1, "_%08x", hash_bytes32(instance, len));
     return out;
 }
 

@@ -1,33 +1,24 @@
 #include "runner/net/net.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 
+#include "base/hash.h"
+#include "base/lock.h"
 #include "proto/labels.h"
 #include "runner/docker/container.h"
 #include "runner/net/net_parts.h"
 
-enum { LOCK_PAUSE_FIRST_MS = 5, LOCK_PAUSE_MAX_MS = 100 };
-
-uint64_t net_hash(const char *text) {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (const char *p = text; *p; p++)
-        hash = (hash ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
 const char *net_bridge_prefix(const char *cluster, char out[NET_BRIDGE_MAX]) {
-    snprintf(out, NET_BRIDGE_MAX, NET_BRIDGE_PREFIX "%04" PRIx64, net_hash(cluster) >> 48);
+    snprintf(out, NET_BRIDGE_MAX, NET_BRIDGE_PREFIX "%04" PRIx64, hash_text64(cluster) >> 48);
     return out;
 }
 
 const char *net_bridge_name(const char *cluster, const char *network, char out[NET_BRIDGE_MAX]) {
-    snprintf(out, NET_BRIDGE_MAX, NET_BRIDGE_PREFIX "%04" PRIx64 "%07" PRIx64, net_hash(cluster) >> 48,
-             net_hash(network) >> 36);
+    snprintf(out, NET_BRIDGE_MAX, NET_BRIDGE_PREFIX "%04" PRIx64 "%07" PRIx64, hash_text64(cluster) >> 48,
+             hash_text64(network) >> 36);
     return out;
 }
 
@@ -35,15 +26,8 @@ int net_lock(const struct net_place *place, const struct ctx *ctx, int *ret_fd, 
     AUTO_FD int fd = openat(place->lock_dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return err_sys(err, "open the directory that runners lock for networks");
-    for (int64_t pause_ms = LOCK_PAUSE_FIRST_MS; flock(fd, LOCK_EX | LOCK_NB) < 0; pause_ms *= 2) {
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return err_sys(err, "lock the directory for networks");
-        struct ctx pause = ctx_child(ctx);
-        ctx_deadline_in(&pause, pause_ms < LOCK_PAUSE_MAX_MS ? pause_ms : LOCK_PAUSE_MAX_MS);
-        ctx_poll(&pause, NULL, 0, "wait for other runners' networks", NULL);
-        if (ctx_check(ctx, "wait for other runners' networks", err) < 0)
-            return -1;
-    }
+    if (lock_wait(fd, ctx, "wait for other runners' networks", err) < 0)
+        return -1;
     *ret_fd = STEAL_FD(fd);
     return 0;
 }

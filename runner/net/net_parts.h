@@ -14,7 +14,6 @@ enum {
     NET_CALL_MAX_MS = 30 * 1000,
 };
 
-uint64_t net_hash(const char *text); /* FNV-1a; the same on every host and for ever */
 /* What the interfaces of all networks of a cluster begin with: NET_BRIDGE_PREFIX and 4 hexadecimal digits. */
 const char *net_bridge_prefix(const char *cluster, char out[NET_BRIDGE_MAX]);
 /* The interface of the network of this name: the prefix and 7 more. */

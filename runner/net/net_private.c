@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "proto/labels.h"
 #include "runner/net/net_parts.h"
@@ -133,7 +134,7 @@ static int private_add(const struct net_place *place, const struct ctx *ctx, con
     take_routes(&taken);
     for (int tries = 0; tries < NET_TRIES_MAX; tries++) {
         struct subnet subnet;
-        if (!subnet_choose(taken.pool, NET_SUBNET_BITS, net_hash(name), &taken.list, &subnet))
+        if (!subnet_choose(taken.pool, NET_SUBNET_BITS, hash_text64(name), &taken.list, &subnet))
             return exhausted(place, &taken, err);
         why = (struct err){0};
         if (private_make(place, ctx, name, subnet, ret_id, &why) == 0)
