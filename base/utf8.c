@@ -26,6 +26,11 @@ size_t utf8_char_len(const void *bytes, size_t len) {
     return form->len;
 }
 
+bool utf8_is_control(const void *character, size_t len) {
+    const unsigned char *c = character;
+    return len == 1 ? *c < 0x20 || *c == 0x7f : len == 2 && c[0] == 0xc2 && c[1] < 0xa0;
+}
+
 bool utf8_valid(const void *bytes, size_t len) {
     const unsigned char *p = bytes;
     while (len) {

@@ -12,6 +12,10 @@
  * off or malformed. A NUL is a character of one byte. */
 size_t utf8_char_len(const void *bytes, size_t len);
 
+/* Whether the well-formed character of this length is a control character: C0, DEL or C1 (U+0080 to U+009F),
+ * which a terminal would obey. */
+bool utf8_is_control(const void *character, size_t len);
+
 bool utf8_valid(const void *bytes, size_t len);
 
 #endif

@@ -216,6 +216,8 @@ int spec_parse_text(const char *text, size_t len, const struct spec_policy *poli
 json_t *spec_to_json(const struct spec *spec);
 /* Its labels alone, as JSON text: what berth.jobs has them as. Owned by the caller. */
 char *spec_labels_text(const struct spec *spec);
+/* The words of concurrency.on_conflict by enum spec_on_conflict, as berth.jobs has them; ended by NULL. */
+extern const char *const spec_conflict_words[];
 /* What the job needs in all its containers together, services included. */
 int64_t spec_memory_bytes(const struct spec *spec);
 int64_t spec_cpus_milli(const struct spec *spec); /* 0 when any of them has no ceiling */

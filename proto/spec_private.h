@@ -91,8 +91,7 @@ void spec_read_image(struct spec_reader *r, const struct spec_at *at, const json
                      const struct spec_field *field);
 
 /* spec_words.c */
-extern const char *const spec_pull_words[], *const spec_network_words[], *const spec_mount_words[],
-                                                                             *const spec_conflict_words[];
+extern const char *const spec_pull_words[], *const spec_network_words[], *const spec_mount_words[];
 /* One of field->words, into an enum. */
 void spec_read_word(struct spec_reader *r, const struct spec_at *at, const json_t *value,
                     const struct spec_field *field);

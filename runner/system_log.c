@@ -19,18 +19,13 @@ enum { MODE = 0644, RECORD_MAX = SPOOL_HEADER_BYTES + SYSTEM_LOG_LINE_MAX };
 static const char last_line[] = "There is more to say than is kept; what follows is not in this log.\n";
 enum { LAST_BYTES = SPOOL_HEADER_BYTES + sizeof last_line - 1 };
 
-/* C0, DEL and C1 (U+0080 to U+009F), which a terminal would obey. */
-static bool is_control(const unsigned char *character, size_t len) {
-    return len == 1 ? *character < ' ' || *character == 0x7f : character[0] == 0xc2 && character[1] < 0xa0;
-}
-
 /* Whole, harmless characters, as many as there is room for. Returns their bytes. */
 static size_t clean(const char *text, char *out, size_t room) {
     const unsigned char *from = (const unsigned char *)text;
     size_t left = strlen(text), len = 0;
     while (left) {
         size_t character = utf8_char_len(from, left);
-        bool foul = !character || is_control(from, character);
+        bool foul = !character || utf8_is_control(from, character);
         size_t put = foul ? 1 : character;
         if (len + put > room)
             break;

@@ -12,14 +12,10 @@
 void tail_clean(char *text) {
     for (size_t left = strlen(text); left;) {
         size_t len = utf8_char_len(text, left);
-        unsigned char c = (unsigned char)*text;
-        bool control = len == 1 && (c < 0x20 || c == 0x7f);
-        bool late_control = len == 2 && c == 0xc2 && (unsigned char)text[1] < 0xa0; /* U+0080 to U+009F */
-        if (len == 0 || control)
-            *text = c == '\t' ? ' ' : '?';
-        if (late_control)
-            text[0] = text[1] = '?';
+        bool foul = len == 0 || utf8_is_control(text, len);
         len = len ? len : 1;
+        if (foul)
+            memset(text, *text == '\t' ? ' ' : '?', len);
         text += len;
         left -= len;
     }

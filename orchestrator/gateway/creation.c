@@ -88,13 +88,6 @@ static void on_inserted(void *arg, const PGresult *result, const struct err *err
     answer(request, result, 201);
 }
 
-static const char *conflict_word(enum spec_on_conflict what) {
-    static const char *const words[] = {[SPEC_CONFLICT_QUEUE] = "queue",
-                                        [SPEC_CONFLICT_REJECT] = "reject",
-                                        [SPEC_CONFLICT_CANCEL_RUNNING] = "cancel_running"};
-    return words[what];
-}
-
 void creation_begin(struct request *request, const struct spec *spec, const char *retry_of,
                     const json_t *asked) {
     struct creation *creation = mem_alloc(sizeof *creation);
@@ -119,7 +112,7 @@ void creation_begin(struct request *request, const struct spec *spec, const char
         .labels = labels,
         .concurrency_key = spec->concurrency.key,
         .concurrency_max = spec->concurrency.max,
-        .on_conflict = spec->concurrency.key ? conflict_word(spec->concurrency.on_conflict) : NULL,
+        .on_conflict = spec->concurrency.key ? spec_conflict_words[spec->concurrency.on_conflict] : NULL,
         .retry_of = retry_of,
         .idempotency_key = *request->key ? request->key : NULL,
         .idempotency_hash = creation->hash,

@@ -46,13 +46,6 @@ static void release(struct supervisor *s, const struct claim_job *job) {
     give_back(s, &c);
 }
 
-static const char *conflict_word(enum spec_on_conflict what) {
-    static const char *const words[] = {[SPEC_CONFLICT_QUEUE] = "queue",
-                                        [SPEC_CONFLICT_REJECT] = "reject",
-                                        [SPEC_CONFLICT_CANCEL_RUNNING] = "cancel_running"};
-    return words[what];
-}
-
 /* *ret_labels: JSON text that facts borrows. */
 static struct claim_facts facts_of(const struct spec *spec, char **ret_labels) {
     *ret_labels = spec_labels_text(spec);
@@ -68,7 +61,7 @@ static struct claim_facts facts_of(const struct spec *spec, char **ret_labels) {
         .grace_ms = spec->stop.grace_ms,
         .key = spec->concurrency.key,
         .key_max = spec->concurrency.max,
-        .on_conflict = conflict_word(spec->concurrency.on_conflict),
+        .on_conflict = spec_conflict_words[spec->concurrency.on_conflict],
     };
 }
 
