@@ -83,9 +83,9 @@ static char *retry_message(const struct feed *feed, const struct verdict *v) {
 static int ship_the_end(struct db *db, const struct ctx *ctx, const struct feed *feed, struct err *err) {
     const struct spec *spec = feed->attempt->spec;
     const struct pack_position *at = &feed->pack->at;
-    unsigned char sha256[crypto_hash_sha256_BYTES];
-    crypto_hash_sha256_state state = at->sha;
-    crypto_hash_sha256_final(&state, sha256);
+    unsigned char sha256[SHA256_DIGEST_SIZE];
+    struct sha256_ctx state = at->sha;
+    sha256_digest(&state, sizeof sha256, sha256);
     struct verdict verdict = feed->journal.verdict;
     struct ship_end end = {.verdict = &verdict,
                            .raw_pos = at->raw_pos,

@@ -78,10 +78,11 @@ void feed_load(struct feed *feed, const struct ship_attempt *known) {
     memcpy(feed->at.output_bytes, known->at.source_bytes, sizeof feed->at.output_bytes);
     for (unsigned i = 0; i < feed->source_count; i++)
         source_reset(&feed->sources[i], feed->at.raw_pos[i]);
+    sha256_init(&feed->at.sha);
     if (known->at.sha_len == sizeof feed->at.sha)
         memcpy(&feed->at.sha, known->at.sha_state, sizeof feed->at.sha);
-    else
-        crypto_hash_sha256_init(&feed->at.sha);
+    else if (known->at.sha_len > 0) /* of a version that hashed with another library */
+        feed->at.unhashed = true;
 }
 
 static int open_sources(struct feed *feed, struct err *err) {

@@ -161,7 +161,7 @@ static void add_segment(struct pack *pack, struct pack_chunk *chunk, const struc
 
 static void hash(struct pack *pack, const unsigned char *bytes, size_t len) {
     if (!pack->at.unhashed)
-        crypto_hash_sha256_update(&pack->at.sha, bytes, len);
+        sha256_update(&pack->at.sha, len, bytes);
 }
 
 static void store(struct pack *pack, const struct spool_header *header, const unsigned char *payload) {

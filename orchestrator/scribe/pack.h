@@ -17,7 +17,7 @@
 #ifndef BERTH_SCRIBE_PACK_H
 #define BERTH_SCRIBE_PACK_H
 
-#include <sodium.h>
+#include <nettle/sha2.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -50,8 +50,8 @@ struct pack_position {
     int64_t raw_pos[PACK_SOURCES_MAX];
     int64_t output_bytes[PACK_SOURCES_MAX]; /* payload of output records, stored or not */
     int64_t log_bytes, lost_bytes;
-    bool unhashed;                /* some were passed over: `sha` says nothing any more */
-    crypto_hash_sha256_state sha; /* over all bytes up to here */
+    bool unhashed;         /* some were passed over: `sha` says nothing any more */
+    struct sha256_ctx sha; /* over all bytes up to here */
 };
 
 struct pack_chunk {

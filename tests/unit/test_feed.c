@@ -106,3 +106,16 @@ Test(feed, is_not_complete_when_a_service_has_written_more_than_was_read) {
     feed->at.output_bytes[PACK_SERVICE]--;
     cr_expect_not(feed_is_complete(feed));
 }
+
+/* What hashes the log may be exchanged between two versions: the hash is then given up, not wrong. */
+Test(feed, gives_up_a_hash_that_it_cannot_go_on_with) {
+    struct ship_attempt known = {.ours = true, .at = {.sha_len = 0}};
+    feed_load(feed, &known);
+    cr_expect_not(feed->at.unhashed, "nothing is hashed yet");
+    known.at.sha_len = sizeof feed->at.sha;
+    feed_load(feed, &known);
+    cr_expect_not(feed->at.unhashed);
+    known.at.sha_len = sizeof feed->at.sha - 1;
+    feed_load(feed, &known);
+    cr_expect(feed->at.unhashed);
+}
