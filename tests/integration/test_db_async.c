@@ -160,9 +160,11 @@ Test(db_async, a_server_that_goes_away_fails_what_waits_too_long_and_is_found_ag
     ask("select 1");
     until(&seen.done, 1);
     cr_expect_eq(seen.kind, ERR_AWAY);
-    cr_expect_eq(seen.downs, 1, "told once");
+    /* The pool's other connection may have come up meanwhile and gone again. */
+    cr_expect_eq(seen.downs, seen.ups, "each going is told once");
+    int ups = seen.ups;
     pg_start(pg);
-    until(&seen.ups, 2);
+    until(&seen.ups, ups + 1);
     ask("select 'found'");
     until(&seen.done, 2);
     cr_expect_str_eq(seen.text, "found");
