@@ -78,9 +78,9 @@ int64_t api_hint_work(struct db_pool *pool, const char *payload, db_done *done, 
 /* One row of the calls above; texts are borrowed from the result, NULL where null. */
 struct api_job {
     const char *id, *name, *tenant, *status, *reason, *message, *orchestrator, *image_digest, *sha256, *usage,
-        *spec, *labels, *retry_of;
-    int64_t exit_code, signal;                    /* API_NONE: none */
-    int64_t attempt;                              /* 0: not claimed yet */
+        *spec, *labels, *retry_of, *earlier; /* earlier: JSON, the attempts before the newest; NULL: none */
+    int64_t exit_code, signal;               /* API_NONE: none */
+    int64_t attempt;                         /* 0: not claimed yet */
     const char *attempt_status, *attempt_message; /* how the newest attempt ended */
     int64_t created_us, started_us, finished_us, deadline_us;
     int64_t run_at_us, retry_at_us;

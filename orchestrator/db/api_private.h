@@ -7,6 +7,24 @@
 /* Microseconds since 1970. */
 #define API_US(column) "(extract(epoch from " column ") * 1000000)::bigint"
 
+/* RFC 3339. */
+#define API_TIME(column) "to_char(" column " at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+
+#define API_EARLIER_MAX "16"
+#define API_EARLIER_TIMES                                                                                    \
+    " 'started_at', " API_TIME("e.started_at") ", 'finished_at', " API_TIME("e.finished_at")
+/* JSON text: how the attempts before the newest ended, oldest first, the last API_EARLIER_MAX; null: there is
+ * none. */
+#define API_EARLIER                                                                                          \
+    "case when j.attempt > 1 then (select json_agg(json_build_object('attempt', e.number,"                   \
+    " 'status', e.status, 'reason', e.reason, 'message', e.message, 'exit_code', e.exit_code,"               \
+    " 'signal', e.signal, 'orchestrator', e.orchestrator," API_EARLIER_TIMES ", 'usage', e.usage,"           \
+    " 'log', json_build_object('bytes', e.log_bytes, 'stored_bytes', e.stored_bytes,"                        \
+    "   'complete', coalesce(e.log_complete, false), 'truncated', e.log_bytes > e.log_limit,"                \
+    "   'sha256', encode(e.log_sha256, 'hex'))) order by e.number)"                                          \
+    " from berth.attempts e where e.job_id = j.id and e.number < j.attempt"                                  \
+    "   and e.number >= j.attempt - " API_EARLIER_MAX ") end"
+
 /* The columns of a job, in the order of the enum; `j` is the job, `a` its newest attempt. */
 #define JOB_COLUMNS_TABLE(X)                                                                                 \
     X(ID, "j.id")                                                                                            \
@@ -43,6 +61,7 @@
     X(LOG_BYTES, "coalesce(a.log_bytes, 0)")                                                                 \
     X(STORED_BYTES, "coalesce(a.stored_bytes, 0)")                                                           \
     X(LOG_LIMIT, "a.log_limit")                                                                              \
+    X(EARLIER, API_EARLIER)                                                                                  \
     X(LOG_COMPLETE, "coalesce(a.log_complete, a.id is null and j.finished_at is not null)")
 
 enum job_column {

@@ -50,6 +50,7 @@ void api_read_job(const PGresult *r, int row, struct api_job *ret) {
         .spec = db_get_text_or_null(r, row, JOB_SPEC),
         .labels = db_get_text_or_null(r, row, JOB_LABELS),
         .retry_of = db_get_text_or_null(r, row, JOB_RETRY_OF),
+        .earlier = db_get_text_or_null(r, row, JOB_EARLIER),
         .exit_code = db_get_int_or(r, row, JOB_EXIT_CODE, API_NONE),
         .signal = db_get_int_or(r, row, JOB_SIGNAL, API_NONE),
         .attempt = db_get_int(r, row, JOB_ATTEMPT),

@@ -126,6 +126,8 @@ json_t *job_view(const struct api_job *job) {
     json_object_set_new(view, "exit_code", int_or_null(job->exit_code));
     json_object_set_new(view, "signal", int_or_null(job->signal));
     json_object_set_new(view, "attempt", json_integer(job->attempt));
+    json_object_set_new(view, "earlier_attempts",
+                        job->earlier ? document_or_null(job->earlier) : json_array());
     json_object_set_new(view, "created_at", time_or_null(job->created_us));
     json_object_set_new(view, "started_at", time_or_null(job->started_us));
     json_object_set_new(view, "finished_at", time_or_null(job->finished_us));

@@ -32,6 +32,11 @@ def test_twice_75_then_0(berth):
     rows = attempts(berth, view["id"])
     assert [(r[0], r[1], r[2], r[3]) for r in rows] == [("1", "failed", "exit_code", "75"), ("2", "failed", "exit_code", "75"),
                                                           ("3", "succeeded", "", "0")]
+    earlier = view["earlier_attempts"]
+    assert [(e["attempt"], e["status"], e["reason"], e["exit_code"], e["log"]["bytes"]) for e in earlier] == [
+        (1, "failed", "exit_code", 75, 15), (2, "failed", "exit_code", 75, 15)], earlier
+    assert all("75" in e["message"] and e["usage"]["cpu_seconds"] > 0 and e["log"]["complete"] and e["finished_at"] > e["started_at"]
+               for e in earlier), earlier
     # 1 s, then 3 s capped at 2 s; never early (finished_at is the host's clock, claimed_at the database's: one machine here).
     assert float(rows[1][4]) - float(rows[0][5]) >= 0.99 and float(rows[2][4]) - float(rows[1][5]) >= 1.99
     for n in (1, 2, 3):
@@ -42,6 +47,8 @@ def test_twice_75_then_0(berth):
 def test_the_last_attempts_end_is_the_jobs(berth):
     view = berth.run("echo $BERTH_ATTEMPT; exit 9", retry={"max": 1, "delay": "100ms"})
     assert (view["status"], view["reason"], view["exit_code"], view["attempt"]) == ("failed", "exit_code", 9, 2), view
+    assert [e["attempt"] for e in view["earlier_attempts"]] == [1]
+    assert berth.run("true")["earlier_attempts"] == []
 
 
 @pytest.mark.parametrize("rule, script, more", [

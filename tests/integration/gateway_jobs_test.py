@@ -18,7 +18,7 @@ def test_create_and_get(pg, gw):
     expect("location", answer.headers["Location"], "/v1/jobs/" + job["id"])
     expect("members", set(job), {
         "id", "name", "tenant", "status", "reason", "message", "exit_code", "signal", "attempt", "created_at",
-        "started_at", "finished_at", "orchestrator", "image_digest", "deadline_at", "log", "usage", "timeline", "spec",
+        "started_at", "finished_at", "orchestrator", "image_digest", "earlier_attempts", "deadline_at", "log", "usage", "timeline", "spec",
         "labels", "links"})
     expect("status", (job["status"], job["name"], job["tenant"], job["attempt"]), ("queued", "one", "default", 0))
     expect("labels", job["labels"], {"a": "b"})

@@ -54,6 +54,16 @@ Test(job_view, a_stored_document_may_hold_nul) {
     cr_expect_str_eq(json_get_string(view, "labels"), "{nonsense", "what does not parse is shown as it is");
 }
 
+Test(job_view, earlier_attempts_are_a_list_also_when_there_are_none) {
+    struct api_job of = job();
+    AUTO_JSON json_t *none = job_view(&of);
+    cr_expect_eq(json_array_size(json_object_get(none, "earlier_attempts")), 0);
+    of.earlier = "[{\"attempt\": 1}]";
+    AUTO_JSON json_t *one = job_view(&of);
+    const json_t *first = json_array_get(json_object_get(one, "earlier_attempts"), 0);
+    cr_expect_eq(json_integer_value(json_object_get(first, "attempt")), 1);
+}
+
 static void says(const struct api_job *of, const char *words) {
     AUTO_FREE char *message = job_message(of);
     if (words)
