@@ -9,8 +9,10 @@ from support import wait_until
 LINES = 60
 
 
+@pytest.mark.fault("kill -9 of gateway, scribe or reaper, three times each", how="kill(2) under ten jobs that write",
+                   holds="no job notices; ends and logs true; an obituary for each death; another one is started")
 @pytest.mark.parametrize("role", ["gateway", "scribe", "reaper"])
-def test_ten_jobs_survive_the_death_of(new_berth, role):
+def test_ten_jobs_survive_the_death_of(new_berth, recovery, role):
     berth = new_berth(BERTH_SLOTS="10")
     jobs = [berth.script(f"i=0; while [ $i -lt {LINES} ]; do echo job {n} line $i; i=$((i+1)); sleep 0.1; done; exit {n}")
             for n in range(10)]
@@ -18,8 +20,9 @@ def test_ten_jobs_survive_the_death_of(new_berth, role):
     for _ in range(3):
         [victim] = wait_until(lambda: berth.children().get(role), f"there is a {role}")
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda: berth.children().get(role, [victim]) not in ([victim], []), f"another {role} is started")
-        wait_until(berth.ready, "Berth answers again")
+        with recovery():
+            wait_until(lambda: berth.children().get(role, [victim]) not in ([victim], []), f"another {role} is started")
+            wait_until(berth.ready, "Berth answers again")
     for n, job in enumerate(jobs):
         view = berth.wait(job)
         assert (view["status"], view["exit_code"], view["attempt"]) == ("succeeded" if n == 0 else "failed", n, 1), view
@@ -29,6 +32,8 @@ def test_ten_jobs_survive_the_death_of(new_berth, role):
     assert len(obituaries) >= 3, "every death has its line"
 
 
+@pytest.mark.fault("restart of berthd under a running job", how="TERM with BERTH_DRAIN_TIMEOUT=0s, start again",
+                   holds="the container goes on; the next berthd takes it up; end and log true")
 def test_a_restarted_berthd_takes_up_what_runs(new_berth):
     berth = new_berth(BERTH_DRAIN_TIMEOUT="0s")
     job = berth.script("echo before; sleep 4; echo after; exit 6")
