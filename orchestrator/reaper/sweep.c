@@ -51,7 +51,7 @@ static int kill_container(struct engine *engine, const struct ctx *ctx, const ch
 /* id is the control group's path as the engine has it. */
 static int remove_cgroup(struct engine *engine, const struct ctx *ctx, const char *id, struct err *err) {
     (void)engine, (void)ctx;
-    return limits_remove(id, err);
+    return limits_clear(id, err);
 }
 
 static bool is_overdue(const struct knowledge *k, const struct container_summary *c) {

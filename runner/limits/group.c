@@ -189,6 +189,14 @@ int group_remove(const char *name, struct err *err) {
     return 0;
 }
 
+void group_clear(const char *name) {
+    AUTO_MOUNTS struct mounts m = {0};
+    while (mounts_next(&m)) {
+        AUTO_FREE char *path = mem_printf("%s/%s", m.at.mnt_dir, name);
+        clear_tree(path);
+    }
+}
+
 void group_dirs(const char *name, struct limits_dirs *ret_dirs) {
     struct {
         const char *controller;

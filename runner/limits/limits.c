@@ -80,6 +80,12 @@ int limits_remove(const char *parent, struct err *err) {
     return group_ready(err) < 0 ? -1 : group_remove(name_of(parent), err);
 }
 
+int limits_clear(const char *parent, struct err *err) {
+    if (parent[0] && !limits_is_slice(parent) && group_ready(err) == 0)
+        group_clear(name_of(parent));
+    return limits_remove(parent, err); /* systemd kills what is in a slice that it stops */
+}
+
 /* --- for the reaper --- */
 
 struct names {

@@ -43,6 +43,10 @@ int limits_name(const char *group, const char *attempt, char ret_parent[LIMITS_G
 void limits_usage(const char *parent, struct usage *ret_usage);
 /* Absent, and "", are success. ERR_AWAY: something still runs in it. */
 int limits_remove(const char *parent, struct err *err);
+/* The same, and whatever is left in it is killed before: for a group whose attempt is over, so that nothing
+ * in it has a right to live. An engine that is killed itself may forget a container half-made, with its
+ * process. ERR_AWAY: it is not gone yet, to be called again. */
+int limits_clear(const char *parent, struct err *err);
 
 /* Names of the attempts that have a group below `group`, for the reaper; NULL-terminated, owned by the
  * caller. */

@@ -1,7 +1,7 @@
 /*
  * limits_parts - what the files of this folder share: limits.c (the contract), group.c (control groups by
  * libcgroup, for the engine's driver cgroupfs), slice.c (by systemd, for its driver systemd), usage.c (what a
- * group has used).
+ * group has used), clear.c (what is left in one).
  */
 #ifndef BERTH_RUNNER_LIMITS_PARTS_H
 #define BERTH_RUNNER_LIMITS_PARTS_H
@@ -47,10 +47,18 @@ int group_ready(struct err *err);
 int group_make(const char *name, struct err *err);
 int group_bound(const char *name, const struct limits_bound *bound, struct err *err);
 int group_remove(const char *name, struct err *err);
+/* Kills what runs in it and removes the groups below it, in every hierarchy, as far as that can be done now.
+ */
+void group_clear(const char *name);
 /* Directories of the group by controller. */
 void group_dirs(const char *name, struct limits_dirs *ret_dirs);
 /* Calls for every group directly below, once in each hierarchy that has it. */
 int group_each(const char *name, void (*on_child)(void *arg, const char *child), void *arg, struct err *err);
+
+/* --- clear.c --- */
+
+/* The same of one directory of a hierarchy; it stays itself. */
+void clear_tree(const char *dir);
 
 /* --- slice.c --- */
 
