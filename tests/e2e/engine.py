@@ -31,15 +31,21 @@ class Engine:
         subprocess.run(f"docker save {IMAGE} | docker -H {self.host} load", shell=True, check=True, capture_output=True)
 
     def start(self):
+        self.spawn()
+        wait_until(self.answers, lambda: f"the private engine answers:\n{(self.dir / 'log').read_text()[-3000:]}", every=0.2)
+
+    def spawn(self):
         (self.dir / "pid").unlink(missing_ok=True)
         log = open(self.dir / "log", "ab")
         self.process = subprocess.Popen(
             ["nsenter", f"--net=/run/netns/{self.name}", "dockerd", "--data-root", f"{self.dir}/data", "--exec-root", f"{self.dir}/exec",
              "-H", self.host, "--pidfile", f"{self.dir}/pid", *self.options], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True)
-        wait_until(self.answers, "the private engine answers", every=0.2)
 
     def answers(self):
+        """As an init system does: one that gave up (it waits 15 s for its containerd) is started again."""
+        if self.process.poll() is not None:
+            self.spawn()
         return self.docker("version", "--format", "{{.Server.Version}}", check=False)
 
     def docker(self, *args, check=True):

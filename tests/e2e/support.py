@@ -117,6 +117,8 @@ class HttpError(Exception):
 class Berth:
     """berthd as an operator runs it, and the ways to talk to it."""
 
+    sanitizer_options = ""  # more of them, each with a colon before it
+
     def __init__(self, postgres, share=None, **settings):
         """share: another Berth whose database this one uses, too."""
         self.postgres = postgres
@@ -134,7 +136,7 @@ class Berth:
 
     def environment(self):
         keep = {k: v for k, v in os.environ.items() if not k.startswith("BERTH_")}
-        sanitizer = f"log_path={self.state}/sanitizer:handle_abort=1:detect_leaks=1"
+        sanitizer = f"log_path={self.state}/sanitizer:handle_abort=1:detect_leaks=1{self.sanitizer_options}"
         return {**keep, "BERTH_DATABASE_URL": self.postgres.url(self.database), "BERTH_LISTEN": f"127.0.0.1:{self.port}",
                 "BERTH_STATE_DIR": str(self.state), "BERTH_INSTANCE": self.instance, "BERTH_ADMIN_TOKEN": self.token,
                 "ASAN_OPTIONS": sanitizer, "UBSAN_OPTIONS": f"log_path={self.state}/sanitizer:print_stacktrace=1",
