@@ -260,11 +260,12 @@ static int conclude(struct job *job, struct err *err) {
     return job_note(job, JOURNAL_VERDICT, journal_verdict_fields(&verdict), err);
 }
 
-/* A group in which something seems to run still is the reaper's affair, as soon as nothing of ours does. */
+/* The containers are removed: what runs in the group all the same has been forgotten by the engine. What does
+ * not die at once is the reaper's affair. */
 static void clean_group(struct job *job, const struct ctx *ctx) {
     struct err err = {0};
     job_name_group(job);
-    for (int64_t pause_ms = 0; limits_remove(job->cgroup, &err) < 0; job_back_off(job, ctx, &pause_ms))
+    for (int64_t pause_ms = 0; limits_clear(job->cgroup, &err) < 0; job_back_off(job, ctx, &pause_ms))
         if (err.kind != ERR_AWAY || pause_ms >= JOB_GROUP_PAUSE_MAX_MS || ctx_state(ctx) != CTX_LIVE) {
             log_warn("control group of the attempt not removed", LERR(&err));
             return;

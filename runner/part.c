@@ -115,6 +115,13 @@ static int settle_start(struct part *part) {
     return 1;
 }
 
+/* An engine that was killed while it started the container finds what containerd has made of it in its way
+ * and will never start it (moby, libcontainerd: "task <id>: already exists"). Whether the command has begun
+ * nobody can say; what is left of it is killed with the attempt's control group. */
+static bool is_forgotten(const struct err *err) {
+    return err->kind == ERR_ENGINE && strstr(err->text, ": task ") && strstr(err->text, "already exists");
+}
+
 int part_start(struct part *part, const struct ctx *ctx, const char *id, struct err *err) {
     if (part->start_sent) {
         int settled = settle_start(part);
@@ -126,6 +133,12 @@ int part_start(struct part *part, const struct ctx *ctx, const char *id, struct 
     part->start_sent = true;
     if (container_start(part->job->engine, ctx, id, err) == 0)
         return 0;
+    if (is_forgotten(err))
+        return job_fault(
+            part->job, REASON_ENGINE_RESTARTED,
+            "The engine was restarted while it started the container %s, and does not know it any "
+            "more: %.300s",
+            part->container, err->text);
     if (err->kind == ERR_ENGINE && strstr(err->text, "is ambiguous"))
         err->kind = ERR_AWAY; /* two networks of one name: whoever made the second is about to remove it */
     if (settle_start(part) != 0)

@@ -141,6 +141,35 @@ Test(engine, whose_memory_is_full_and_that_was_away) {
     cr_expect_eq(v.reason, REASON_ENGINE_RESTARTED, "%s", v.message);
 }
 
+/* It was killed in the middle of a start, and what it had made of the container by then is in its way. */
+Test(engine, that_has_forgotten_a_start) {
+    static char created[BODY_MAX];
+    struct journal journal = {0};
+    rig_attempt("{\"script\":\"sleep 600\",\"network\":\"none\"}");
+    AUTO_FD int dir_fd = openat(rig.attempts_fd, rig.name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    OK(journal_append(dir_fd, &journal, JOURNAL_PULLED, json_pack("{s:s}", "digest", "sha256:1"), &err));
+    OK(journal_append(dir_fd, &journal, JOURNAL_CREATED, json_pack("{s:s}", "container", "4711"), &err));
+    inspected(created, "\"Status\":\"created\"");
+    char *never = strstr(created, "2026-01-01");
+    memcpy(never, "0001-01-01", strlen("0001-01-01"));
+    const struct fake_route routes[] = {
+        {.begins = "DELETE /v1.41/containers/4711?", .status = "204 No Content"},
+        {.begins = call(1, "GET", "/json"), .after = 1, .status = "404 Not Found", .body = "{}"},
+        {.begins = call(2, "GET", "/json"), .status = "200 OK", .body = created},
+        {.begins = "POST /v1.41/containers/4711/start",
+         .status = "500 Internal Server Error",
+         .body = "{\"message\":\"task 4711: already exists\"}"},
+        {.begins = "GET /",
+         .status = "200 OK",
+         .body = "{\"ApiVersion\":\"1.41\",\"MinAPIVersion\":\"1.12\"}"},
+    };
+    fake_engine_route(&fake, routes, ARRAY_LEN(routes));
+    setenv("DOCKER_HOST", fake.host, 1);
+    struct verdict v = rig_finish();
+    cr_expect_eq(v.reason, REASON_ENGINE_RESTARTED, "%s: %s", reason_name(v.reason), v.message);
+    cr_expect(strstr(v.message, "while it started the container"), "%s", v.message);
+}
+
 /* A job that has ended by itself is none of the engine's business. */
 Test(engine, restarted_after_the_jobs_own_end) {
     begin_attempt(&(struct spool_end){.wait_status = 3 << 8});
