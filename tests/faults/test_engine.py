@@ -1,0 +1,92 @@
+"""The Docker Engine is killed, ended, stopped and started again under running jobs."""
+import signal
+
+import pytest
+
+from engine_world import FLOOD, UNTIL_GO, Engine, World, told
+from support import IMAGE, wait_until
+
+SERVICE = [{"name": "db", "image": IMAGE, "command": ["sh", "-c", "echo up; while :; do sleep 1; done"], "ready": {"log": "up"}}]
+ENDS = [pytest.param(signal.SIGKILL, id="killed"), pytest.param(signal.SIGTERM, id="terminated")]
+
+
+@pytest.fixture(scope="module")
+def engines():
+    """One for each set of options."""
+    made = {}
+
+    def get(*options):
+        if options not in made:
+            made[options] = Engine(*options)
+        return made[options]
+
+    yield get
+    for engine in made.values():
+        engine.destroy()
+
+
+@pytest.fixture
+def new_world(new_berth, engines):
+    made = []
+
+    def make(*options, **settings):
+        made.append(World(new_berth, engines(*options), **settings))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.destroy()
+
+
+def start_all(world):
+    """A job of each kind, once it is certain that it runs."""
+    jobs = {
+        "quiet": world.script("echo up; " + UNTIL_GO + "echo down; exit 6"),
+        "flooding": world.script(FLOOD + "exit 7"),
+        "with a service": world.script("echo up; " + UNTIL_GO + "nslookup db >/dev/null && exit 8", network="private", services=SERVICE),
+        "trapping": world.script("trap 'echo trapped; exit 0' TERM; echo up; " + UNTIL_GO + "exit 9"),
+        "repeated": world.script("echo up; [ $BERTH_ATTEMPT = 2 ] && exit 10; " + UNTIL_GO + "exit 11",
+                                 retry={"max": 2, "delay": "100ms", "on": ["infrastructure"]}),
+    }
+    world.signed(*jobs.values())
+    wait_until(lambda: all(world.berth.output(job) for job in jobs.values()), "all of them write")
+    return jobs
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_with_live_restore_nothing_is_lost(new_world, how):
+    world = new_world("--live-restore")
+    jobs = start_all(world)
+    world.engine.stop(how)
+    wait_until(lambda: len(world.berth.output(jobs["flooding"])) > 500_000, "the flood goes on without an engine")
+    world.engine.start()
+    world.ledger.go()
+    ends = {kind: world.berth.wait(job) for kind, job in jobs.items()}
+    for kind, code in {"quiet": 6, "flooding": 7, "with a service": 8, "trapping": 9, "repeated": 11}.items():
+        view = ends[kind]
+        assert (view["status"], view["reason"], view["exit_code"], view["attempt"]) == ("failed", "exit_code", code, 1), told(view)
+        assert view["log"]["complete"] is True, told(view)
+        assert world.ledger.executions(view["id"]) == [1], kind
+    assert world.berth.output(jobs["quiet"]) == b"up\ndown\n"
+    assert world.berth.output(jobs["flooding"], "?stream=stdout") == world.ledger.flood_of(jobs["flooding"])
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_without_live_restore_the_engine_is_told_to_be_the_cause(new_world, how):
+    world = new_world()
+    jobs = start_all(world)
+    world.engine.stop(how)
+    world.engine.start()
+    ends = {kind: world.berth.wait(job) for kind, job in jobs.items()}
+    for kind in ("quiet", "flooding", "with a service", "trapping"):
+        view = ends[kind]
+        assert (view["status"], view["reason"], view["attempt"]) == ("errored", "engine_restarted", 1), told(view)
+        assert view["log"]["complete"] is True, told(view)
+        assert world.ledger.executions(view["id"]) == [1], kind
+    assert world.berth.output(jobs["trapping"]).endswith(b"trapped\n"), "it had taken the engine's stop for a wish"
+    flood = world.berth.output(jobs["flooding"], "?stream=stdout").split(b"\n")
+    assert flood[:-1] == [b"%d" % i for i in range(len(flood) - 1)], "all that came before the end, and nothing else"
+    view = ends["repeated"]
+    assert (view["status"], view["exit_code"], view["attempt"]) == ("failed", 10, 2), told(view)
+    assert world.ledger.executions(view["id"]) == [1, 2]
+    assert world.berth.output(view["id"], "?attempt=1") == b"up\n"
