@@ -89,8 +89,7 @@ static int prepare_once(struct job *job, struct err *err) {
     struct ctx ctx = ctx_child(&job->orders->live);
     ctx_deadline_in(&ctx, JOB_CALL_MAX_MS);
     if (job_agree(job, &ctx, err) < 0) {
-        if (err->kind == ERR_DEADLINE)
-            err->kind = ERR_AWAY; /* it does not answer */
+        ctx_own_deadline(&job->orders->live, "reach the engine", err);
         return -1;
     }
     if (job_prepare(job, err) < 0 || services_start(job, err) < 0)

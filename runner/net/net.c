@@ -38,7 +38,13 @@ int net_create(const struct net_place *place, const struct ctx *ctx, const struc
         return -1;
     struct ctx whole = ctx_root(ctx->watch);
     ctx_deadline_in(&whole, NET_CALL_MAX_MS);
-    return network_create(place->engine, &whole, spec, ret_id, err);
+    struct err why = {0};
+    if (network_create(place->engine, &whole, spec, ret_id, &why) == 0)
+        return 0;
+    ctx_own_deadline(ctx, "make the network", &why);
+    if (err)
+        *err = why;
+    return -1;
 }
 
 /* moby: libnetwork/error.go; libnetwork/drivers/bridge, Conflicts(): a driver knows of a network before it

@@ -1,4 +1,5 @@
 """What the tests of the engine's faults share: a private engine, a ledger of executions, and jobs whose log is known."""
+import json
 import os
 import pathlib
 import shutil
@@ -69,7 +70,7 @@ class World:
 
 def told(view):
     """What a failed comparison should show of a job."""
-    return {k: view[k] for k in ("id", "status", "reason", "message", "exit_code", "signal", "attempt", "timeline", "log")}
+    return json.dumps({k: view[k] for k in ("id", "status", "reason", "message", "exit_code", "signal", "attempt", "timeline", "log")})
 
 
 __all__ = ["Engine", "FLOOD", "Ledger", "SIGN", "UNTIL_GO", "World", "told"]

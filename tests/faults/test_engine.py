@@ -1,5 +1,6 @@
 """The Docker Engine is killed, ended, stopped and started again under running jobs."""
 import signal
+import time
 
 import pytest
 
@@ -90,3 +91,45 @@ def test_without_live_restore_the_engine_is_told_to_be_the_cause(new_world, how)
     assert (view["status"], view["exit_code"], view["attempt"]) == ("failed", 10, 2), told(view)
     assert world.ledger.executions(view["id"]) == [1, 2]
     assert world.berth.output(view["id"], "?attempt=1") == b"up\n"
+
+
+@pytest.fixture
+def stopped_s(long):
+    """Longer than any single call to the engine may take; in the short form shorter than a job waits for an engine."""
+    return 120 if long else 30
+
+
+def test_stopped_it_costs_no_job_and_starts_none_twice(new_world, dice, stopped_s, long):
+    world = new_world()
+    more = {"deadlines": {"start": "10m"}}
+    if long:
+        more["retry"] = {"max": 9, "delay": "1s", "factor": 1, "on": ["infrastructure"]}
+    early = world.script("echo up; until [ -e /ledger/early ]; do sleep 0.1; done; echo down; exit 6")
+    late = world.script("echo up; " + UNTIL_GO + "echo down; exit 7")
+    world.signed(early, late)
+    on_the_way = []
+    for n in range(6):
+        on_the_way.append(world.script(f"echo here; exit {n}", network=dice.choice(["none", "private"]), **more))
+        time.sleep(dice.uniform(0, 0.4))  # so that each is at another step when the engine stops
+    world.engine.process.send_signal(signal.SIGSTOP)
+    stopped_at = time.monotonic()
+    new = [world.script(f"echo here; exit {n}", **more) for n in range(3)]
+    (world.ledger.dir / "early").touch()
+    wait_until(lambda: b"down\n" in world.berth.output(early), "a job ends without an engine")
+    while time.monotonic() < stopped_at + stopped_s:
+        for job in (early, late, *new):
+            assert not world.ended(job), told(world.berth.job(job))
+        time.sleep(1)
+    world.engine.process.send_signal(signal.SIGCONT)
+    world.ledger.go()
+    for job, code in (early, 6), (late, 7):
+        view = world.berth.wait(job)
+        assert (view["reason"], view["exit_code"], view["attempt"]) == ("exit_code", code, 1), told(view)
+        assert world.berth.output(job) == b"up\ndown\n" and view["log"]["complete"] is True
+    for code, job in [*enumerate(on_the_way), *enumerate(new)]:
+        view = world.berth.wait(job)
+        assert view["exit_code"] == code, told(view)
+        assert world.berth.output(job) == b"here\n", told(view)
+        runs = world.ledger.executions(job)
+        assert runs == ([view["attempt"]] if long else [1]), (runs, told(view))
+    assert len(world.ledger.lines()) == len(set(world.ledger.lines()))
