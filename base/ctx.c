@@ -60,6 +60,11 @@ int ctx_check(const struct ctx *ctx, const char *what, struct err *err) {
     return 0;
 }
 
+void ctx_own_deadline(const struct ctx *ctx, const char *what, struct err *err) {
+    if (err->kind == ERR_DEADLINE && ctx_check(ctx, what, err) == 0)
+        err->kind = ERR_AWAY;
+}
+
 int ctx_remaining_ms(const struct ctx *ctx) {
     int64_t deadline = ctx_deadline_ns(ctx);
     if (deadline == CTX_NEVER)

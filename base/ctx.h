@@ -45,6 +45,10 @@ void ctx_cancel(struct ctx *ctx);
 enum ctx_state ctx_state(const struct ctx *ctx);
 /* -1 with ERR_CANCELED or ERR_DEADLINE ("<what>: canceled") when ended, else 0. */
 int ctx_check(const struct ctx *ctx, const char *what, struct err *err);
+/* err comes from a call that had a deadline of its own, beside this context or below it. Where only that has
+ * passed, whoever was asked did not answer: ERR_AWAY. Where this one has ended, err says so. Any other error
+ * stays. */
+void ctx_own_deadline(const struct ctx *ctx, const char *what, struct err *err);
 /* Milliseconds until the nearest deadline in the chain, rounded up, at most INT_MAX; -1: none. For poll(2).
  */
 int ctx_remaining_ms(const struct ctx *ctx);

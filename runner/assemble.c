@@ -153,7 +153,10 @@ static int send_create(struct part *part, const struct ctx *ctx, const struct pa
      */
     struct ctx whole = orders_fresh(part->job->orders, JOB_CALL_MAX_MS);
     part->create_sent = true;
-    return container_create(part->job->engine, &whole, &container, ret_id, err);
+    if (container_create(part->job->engine, &whole, &container, ret_id, err) == 0)
+        return 0;
+    ctx_own_deadline(ctx, "create the container", err);
+    return -1;
 }
 
 /* The name is taken: by our own container, made by a runner that did not live to write it down, or by

@@ -89,8 +89,7 @@ static int prepare_once(struct job *job, struct err *err) {
     struct ctx ctx = ctx_child(&job->orders->live);
     ctx_deadline_in(&ctx, JOB_CALL_MAX_MS);
     if (job_agree(job, &ctx, err) < 0) {
-        if (err->kind == ERR_DEADLINE)
-            err->kind = ERR_AWAY; /* it does not answer */
+        ctx_own_deadline(&job->orders->live, "reach the engine", err);
         return -1;
     }
     if (job_prepare(job, err) < 0 || services_start(job, err) < 0)
@@ -272,12 +271,26 @@ static void clean_group(struct job *job, const struct ctx *ctx) {
         }
 }
 
+/* What the engine refuses, as for a network that someone else is attached to, does not get better soon. */
+static int remove_network(struct job *job, const struct ctx *ctx, struct err *err) {
+    enum { SERVER_ERROR = 500 };
+    const struct net_place place = job_net_place(job);
+    for (int64_t pause_ms = 0;; job_back_off(job, ctx, &pause_ms)) {
+        struct ctx call = ctx_child(ctx);
+        ctx_deadline_in(&call, JOB_CALL_MAX_MS);
+        if (net_private_remove(&place, &call, err) == 0)
+            return 0;
+        if (ctx_state(ctx) != CTX_LIVE || (err->kind == ERR_ENGINE && err->code < SERVER_ERROR))
+            return -1;
+        log_warn("network not removed yet, trying again", LERR(err));
+    }
+}
+
 /* All that bears the attempt's name on the engine, whoever made it. */
 static int clean_engine(struct job *job, const struct ctx *ctx, struct err *err) {
-    const struct net_place place = job_net_place(job);
     if (part_remove(&job->main, ctx, err) < 0 || services_remove(job, ctx, err) < 0)
         return -1;
-    return job->attempt->spec->network == SPEC_NETWORK_PRIVATE ? net_private_remove(&place, ctx, err) : 0;
+    return job->attempt->spec->network == SPEC_NETWORK_PRIVATE ? remove_network(job, ctx, err) : 0;
 }
 
 /* Nothing runs any more, so the end is true; but the engine does not remove what is left. The reaper finds it

@@ -158,10 +158,14 @@ int part_await_end(struct part *part, const struct ctx *ctx) {
     for (int64_t pause_ms = 0;;) {
         struct container_exit end;
         struct err err = {0};
-        int got = container_wait(part->job->engine, ctx, part->container, &end, &err);
-        if (got < 0 && (err.kind == ERR_CANCELED || err.kind == ERR_DEADLINE))
+        struct ctx call = ctx_child(ctx);
+        ctx_deadline_in(&call, JOB_WAIT_MAX_MS);
+        int got = container_wait(part->job->engine, &call, part->container, &end, &err);
+        if (got < 0 && ctx_state(ctx) != CTX_LIVE)
             return 0;
-        if (got < 0 && !is_answer(&err)) {
+        if (got < 0 && err.kind == ERR_DEADLINE) {
+            pause_ms = 0; /* nothing is wrong; the next wait follows at once, or nearly so */
+        } else if (got < 0 && !is_answer(&err)) {
             part->lost_touch |= err.kind == ERR_AWAY;
             log_warn("lost touch with the engine while the job runs", LERR(&err));
         }

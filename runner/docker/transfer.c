@@ -115,6 +115,8 @@ int transfer_verdict(struct transfer *t, CURLcode code, struct err *err) {
     }
     if (code != CURLE_OK)
         return curl_failure(t, code, err);
+    if (!t->header_done) /* curl is content with a header that breaks off */
+        return closed(t, code, err);
     long status = 0;
     curl_easy_getinfo(t->slot->easy, CURLINFO_RESPONSE_CODE, &status);
     t->answer->status = (int)status;

@@ -38,7 +38,48 @@ int net_create(const struct net_place *place, const struct ctx *ctx, const struc
         return -1;
     struct ctx whole = ctx_root(ctx->watch);
     ctx_deadline_in(&whole, NET_CALL_MAX_MS);
-    return network_create(place->engine, &whole, spec, ret_id, err);
+    struct err why = {0};
+    if (network_create(place->engine, &whole, spec, ret_id, &why) == 0)
+        return 0;
+    ctx_own_deadline(ctx, "make the network", &why);
+    if (err)
+        *err = why;
+    return -1;
+}
+
+/* moby: libnetwork/error.go; libnetwork/drivers/bridge, Conflicts(): a driver knows of a network before it
+ * can be found. */
+static bool refused_as_taken(const struct err *refusal) {
+    return engine_status_is(refusal, 409) ||
+           (refusal->kind == ERR_ENGINE && strstr(refusal->text, "same bridge name"));
+}
+
+/* Ours would have been found by now. */
+static bool is_foreign(const struct net_place *place, const struct ctx *ctx, const char *name) {
+    AUTO_NETWORK_INFO struct network_info info = {0};
+    return network_inspect(place->engine, ctx, name, &info, NULL) == 0 &&
+           !container_label(info.labels, LABEL_CLUSTER);
+}
+
+int net_find_taken(const struct net_place *place, const struct ctx *ctx, const char *name,
+                   const struct err *refusal,
+                   int (*find)(const struct net_place *place, const struct ctx *ctx, const char *name,
+                               char ret_id[ENGINE_ID_MAX], struct err *err),
+                   char ret_id[ENGINE_ID_MAX], struct err *err) {
+    struct ctx most = ctx_child(ctx);
+    ctx_deadline_in(&most, NET_APPEAR_MAX_MS);
+    for (int64_t pause_ms = NET_LOOK_FIRST_MS; refused_as_taken(refusal);
+         pause_ms = 2 * pause_ms < NET_LOOK_MAX_MS ? 2 * pause_ms : NET_LOOK_MAX_MS) {
+        int found = find(place, ctx, name, ret_id, err);
+        if (found != 0)
+            return found;
+        if (ctx_state(&most) != CTX_LIVE || is_foreign(place, &most, name))
+            break;
+        struct ctx pause = ctx_child(&most);
+        ctx_deadline_in(&pause, pause_ms);
+        ctx_poll(&pause, NULL, 0, "pause", NULL);
+    }
+    return ctx_check(ctx, "wait for the network", err);
 }
 
 /* --- the bridge that all jobs of class egress share --- */
@@ -105,7 +146,8 @@ static int egress_add(const struct net_place *place, const struct ctx *ctx, cons
         *err = why;
         return -1;
     }
-    int found = egress_find(place, ctx, name, ret_id, err);
+    int found = made[0] ? egress_find(place, ctx, name, ret_id, err)
+                        : net_find_taken(place, ctx, name, &why, egress_find, ret_id, err);
     if (found > EGRESS_NONE && made[0] && strcmp(made, ret_id) != 0)
         network_remove(place->engine, ctx, made, NULL);
     if (found == EGRESS_NONE)

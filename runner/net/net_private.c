@@ -14,17 +14,22 @@ enum { NUMBER_TEXT_MAX = 24, ROUTES_MAX = 65536 };
 
 /* --- what is there of this attempt's --- */
 
-/* 1: ret_id is it; 0: there is none. */
-static int private_find(const struct net_place *place, const struct ctx *ctx, const char *name,
-                        char ret_id[ENGINE_ID_MAX], struct err *err) {
+static int private_list(const struct net_place *place, const struct ctx *ctx, struct network_list *ret_list,
+                        struct err *err) {
     char number[NUMBER_TEXT_MAX];
     snprintf(number, sizeof number, "%d", place->number);
     const struct engine_pair labels[] = {{LABEL_CLUSTER, place->cluster},
                                          {LABEL_ROLE, ROLE_PRIVATE},
                                          {LABEL_JOB, place->job},
                                          {LABEL_ATTEMPT, number}};
+    return network_list(place->engine, ctx, (struct engine_pairs){labels, ARRAY_LEN(labels)}, ret_list, err);
+}
+
+/* 1: ret_id is it; 0: there is none. */
+static int private_find(const struct net_place *place, const struct ctx *ctx, const char *name,
+                        char ret_id[ENGINE_ID_MAX], struct err *err) {
     AUTO_NETWORK_LIST struct network_list list = {0};
-    if (network_list(place->engine, ctx, (struct engine_pairs){labels, ARRAY_LEN(labels)}, &list, err) < 0)
+    if (private_list(place, ctx, &list, err) < 0)
         return -1;
     for (size_t i = 0; i < list.count; i++)
         if (strcmp(list.items[i].name, name) == 0) {
@@ -34,11 +39,18 @@ static int private_find(const struct net_place *place, const struct ctx *ctx, co
     return 0;
 }
 
+/* Every one: a second of the same name may have come into being while the first was made. */
 int net_private_remove(const struct net_place *place, const struct ctx *ctx, struct err *err) {
-    char name[LABELS_NAME_MAX], id[ENGINE_ID_MAX];
+    char name[LABELS_NAME_MAX];
+    AUTO_NETWORK_LIST struct network_list list = {0};
     labels_private_network(place->job, place->number, name);
-    int found = private_find(place, ctx, name, id, err);
-    return found == 1 ? network_remove(place->engine, ctx, id, err) : found;
+    if (private_list(place, ctx, &list, err) < 0)
+        return -1;
+    for (size_t i = 0; i < list.count; i++)
+        if (strcmp(list.items[i].name, name) == 0 &&
+            network_remove(place->engine, ctx, list.items[i].id, err) < 0)
+            return -1;
+    return 0;
 }
 
 /* --- which addresses it gets --- */
@@ -143,6 +155,9 @@ static int private_add(const struct net_place *place, const struct ctx *ctx, con
             break;
         subnet_list_add(&taken.list, subnet);
     }
+    int found = net_find_taken(place, ctx, name, &why, private_find, ret_id, err);
+    if (found != 0)
+        return found < 0 ? -1 : 0;
     return err_set(err, refused_for_overlap(&why) ? ERR_LIMIT : why.kind, why.code,
                    "the private network %s could not be made: %.350s", name, why.text);
 }

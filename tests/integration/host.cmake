@@ -1,6 +1,7 @@
-foreach(name net limits probe_host)
+foreach(name net net_taken limits probe_host)
     berth_test(NAME test_${name} LABEL integration TIMEOUT 180
         SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_${name}.c ${CMAKE_SOURCE_DIR}/tests/support/runner_rig.c
+            ${CMAKE_SOURCE_DIR}/tests/support/fake_engine.c
         USES berth_net berth_limits berth_runner)
     target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/support)
     target_compile_definitions(test_${name} PRIVATE BERTH_RUNNER_PATH="$<TARGET_FILE:berth-runner>")

@@ -70,6 +70,23 @@ Test(ctx, the_nearest_deadline_counts) {
     cr_assert_gt(ctx_remaining_ms(&child), 40000);
 }
 
+Test(ctx, a_deadline_of_its_own_is_the_fault_of_who_was_asked) {
+    struct ctx ctx = ctx_root(NULL);
+    struct err own = {.kind = ERR_DEADLINE, .text = "GET /x"}, other = {.kind = ERR_ENGINE};
+    ctx_own_deadline(&ctx, "x", &own);
+    cr_expect_eq(own.kind, ERR_AWAY);
+    cr_expect_str_eq(own.text, "GET /x");
+    ctx_own_deadline(&ctx, "x", &other);
+    cr_expect_eq(other.kind, ERR_ENGINE);
+    own.kind = ERR_DEADLINE;
+    ctx_deadline_in(&ctx, 0);
+    ctx_own_deadline(&ctx, "x", &own);
+    cr_expect_eq(own.kind, ERR_DEADLINE);
+    ctx_cancel(&ctx);
+    ctx_own_deadline(&ctx, "x", &own);
+    cr_expect_eq(own.kind, ERR_CANCELED);
+}
+
 Test(ctx, extreme_deadlines_do_not_run_over) {
     struct ctx ctx = ctx_root(NULL);
     ctx_deadline_in(&ctx, INT64_MAX);

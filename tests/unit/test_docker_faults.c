@@ -100,6 +100,14 @@ Test(docker_faults, truncated_body) {
     expect_info(ERR_AWAY, "before its answer was whole");
 }
 
+/* curl takes these for whole answers without a body. */
+Test(docker_faults, truncated_header) {
+    FAKE({.raw = "HTTP/1.1 201 Created\r\nApi-Vers", .then = FAKE_CLOSE},
+         {.raw = "HTTP/1.1 500 Oops\r\nApi-Version: 1.41\r\n", .then = FAKE_CLOSE});
+    expect_info(ERR_AWAY, "before its answer was whole");
+    expect_info(ERR_AWAY, "before its answer was whole");
+}
+
 Test(docker_faults, server_error) {
     FAKE({.status = "500 Oops", .body = "{\"message\":\"the disk is full\"}"},
          {.status = "502 Bad Gateway", .body = "<html>\nno"}, {.status = "503 Away"});
