@@ -10,8 +10,7 @@
 #include "base/mem.h"
 #include "orchestrator/db/db_private.h"
 
-/* Beyond the server's own statement_timeout: when not even that is heard of, the connection is dead. */
-enum { DB_ASYNC_ANSWER_MS = DB_STATEMENT_TIMEOUT_MS + DB_TCP_USER_TIMEOUT_MS, DB_ASYNC_LISTEN_MAX = 4096 };
+enum { DB_ASYNC_SETUP_MAX = 4096 };
 
 struct statement {
     struct statement *next;
@@ -45,7 +44,10 @@ struct link {
 
 struct db_pool {
     sd_event *loop;
-    char *url, *application, *setup_listen;
+    char *url, *application;
+    char *setup,
+        *setup_listen; /* first statements of a connection for statements, and of the one that listens */
+    int64_t answer_ms; /* a statement that was not answered within this: the connection is dead */
     struct db_pool_settings settings;
     struct link *links; /* the last one listens, if any does */
     unsigned link_count;
@@ -192,7 +194,7 @@ static int link_flush(struct link *link) {
 static void link_setup(struct link *link) {
     PQsetnonblocking(link->conn, 1);
     link->state = LINK_SETUP;
-    if (!PQsendQuery(link->conn, link->listens ? link->pool->setup_listen : db_session_sql())) {
+    if (!PQsendQuery(link->conn, link->listens ? link->pool->setup_listen : link->pool->setup)) {
         link_break_now(link, "setting up the session");
         return;
     }
@@ -221,7 +223,7 @@ static void link_connect(struct link *link) {
 static void link_start(struct link *link, struct statement *s) {
     link->running = s;
     link->state = LINK_BUSY;
-    link_arm(link, DB_ASYNC_ANSWER_MS);
+    link_arm(link, link->pool->answer_ms);
     if (!PQsendQueryParams(link->conn, s->sql, (int)s->count, NULL, s->values, s->lengths, s->formats, 0)) {
         link_break_now(link, "sending a statement to the database");
         return;
@@ -237,7 +239,8 @@ static void link_answered(struct link *link) {
     if (!ok)
         db_result_error(link->conn, result,
                         link->state == LINK_SETUP ? "setting up the session" : "statement", &err);
-    if (link->state == LINK_SETUP && !ok) {
+    /* A server that says that it is of no use now: another connection may lead to a better one. */
+    if (!ok && (link->state == LINK_SETUP || err.kind == ERR_AWAY)) {
         PQclear(result);
         link_break(link, &err);
         return;
@@ -403,11 +406,12 @@ void db_async_forget(struct db_pool *pool, int64_t ticket) {
 
 /* --- the pool's life --- */
 
-static char *listen_sql(const char *const *channels) {
-    AUTO_BUF struct buf sql = BUF(DB_ASYNC_LISTEN_MAX);
+static char *setup_sql(int64_t statement_timeout_ms, const char *const *channels) {
+    AUTO_BUF struct buf sql = BUF(DB_ASYNC_SETUP_MAX);
     buf_adds(&sql, db_session_sql());
+    buf_addf(&sql, "; set statement_timeout = %lld", (long long)statement_timeout_ms);
     /* Channel names are the program's own words. */
-    for (; *channels; channels++)
+    for (; channels && *channels; channels++)
         buf_addf(&sql, "; listen \"%s\"", *channels);
     return buf_steal(&sql);
 }
@@ -437,7 +441,11 @@ int db_pool_new(sd_event *loop, const struct db_pool_settings *settings, struct 
     pool->settings = *settings;
     pool->url = mem_strdup(settings->url);
     pool->application = mem_strdup(settings->application);
-    pool->setup_listen = settings->listen ? listen_sql(settings->listen) : NULL;
+    int64_t timeout_ms =
+        settings->statement_timeout_ms ? settings->statement_timeout_ms : DB_STATEMENT_TIMEOUT_MS;
+    pool->answer_ms = timeout_ms + DB_TCP_USER_TIMEOUT_MS;
+    pool->setup = setup_sql(timeout_ms, NULL);
+    pool->setup_listen = setup_sql(timeout_ms, settings->listen);
     pool->link_count = settings->connections + (settings->listen ? 1 : 0);
     pool->links = mem_alloc(pool->link_count * sizeof *pool->links);
     pool->tail = &pool->head;
@@ -480,6 +488,7 @@ void db_pool_free(struct db_pool *pool) {
     free(pool->links);
     free(pool->url);
     free(pool->application);
+    free(pool->setup);
     free(pool->setup_listen);
     free(pool);
 }

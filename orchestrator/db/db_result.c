@@ -23,6 +23,15 @@ int db_sqlstate(const char *five) {
     return code;
 }
 
+bool db_sqlstate_is(int code, const char *code_or_class) {
+    char first[DB_SQLSTATE_LEN + 1] = "", last[DB_SQLSTATE_LEN + 1] = "";
+    if (strlen(code_or_class) == DB_SQLSTATE_LEN)
+        return code == db_sqlstate(code_or_class);
+    snprintf(first, sizeof first, "%.2s000", code_or_class);
+    snprintf(last, sizeof last, "%.2sZZZ", code_or_class);
+    return code >= db_sqlstate(first) && code <= db_sqlstate(last);
+}
+
 const char *db_int_text(char out[24], int64_t n) {
     snprintf(out, 24, "%lld", (long long)n);
     return out;
@@ -117,7 +126,9 @@ const char *db_session_sql(void) {
     _Static_assert(DB_STATEMENT_TIMEOUT_MS == 30000, "the word below says the same");
     return "set statement_timeout = 30000; set idle_in_transaction_session_timeout = 60000; "
            "set bytea_output = hex; set datestyle = iso; set timezone = 'UTC'; "
-           "set synchronous_commit = on"; /* files go once the database has confirmed them */
+           "set synchronous_commit = on; " /* files go once the database has confirmed them */
+           /* What counts the holders of a key sees what others have committed (0002_jobs.sql). */
+           "set default_transaction_isolation = 'read committed'";
 }
 
 bool db_result_ok(const PGresult *result) {
@@ -126,9 +137,10 @@ bool db_result_ok(const PGresult *result) {
 }
 
 /* Class 08: connection exceptions; 57P01 to 57P05: the server ends the session or is not up yet. PostgreSQL,
- * appendix A. */
+ * appendix A. 25006: the server has become one that can only be read from, so that this is not the one to
+ * talk to; a new connection looks for one that takes writes (target_session_attrs). */
 static bool state_means_away(const char *state) {
-    return strncmp(state, "08", 2) == 0 || strncmp(state, "57P", 3) == 0;
+    return strncmp(state, "08", 2) == 0 || strncmp(state, "57P", 3) == 0 || strcmp(state, "25006") == 0;
 }
 
 int db_result_error(const PGconn *conn, const PGresult *result, const char *what, struct err *err) {
