@@ -95,17 +95,24 @@ void dispatch_kick(struct supervisor *s) {
 
 static int on_retry_timer(sd_event_source *source, uint64_t usec, void *arg) {
     struct supervisor *s = arg;
+    struct err err = {0};
     (void)source;
     (void)usec;
     s->dispatch.directory_retry_ms = 0;
+    if (health_try_room(s, &err) < 0) {
+        dispatch_directory_failed(s, &err);
+        return 0;
+    }
+    health_look(s);
     dispatch_kick(s);
     return 0;
 }
 
-void dispatch_directory_failed(struct supervisor *s) {
+void dispatch_directory_failed(struct supervisor *s, const struct err *err) {
     struct dispatch *d = &s->dispatch;
     if (d->directory_retry_ms)
         return;
+    health_set(s, HEALTH_STATE_DIR, false, err->kind == ERR_SYS ? strerror(err->code) : err->text);
     int64_t pause_ms = d->directory_pause_ms ? d->directory_pause_ms * 2 : DIRECTORY_RETRY_MIN_MS;
     d->directory_pause_ms = pause_ms < DIRECTORY_RETRY_MAX_MS ? pause_ms : DIRECTORY_RETRY_MAX_MS;
     d->directory_retry_ms = d->directory_pause_ms;

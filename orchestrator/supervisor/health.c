@@ -2,9 +2,12 @@
  * it, and room in the state directory, which the parent looks at itself. The gateway, which can reach
  * neither, is told over its socket, so that it also knows while the database is away. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "orchestrator/supervisor/supervisor_private.h"
@@ -49,6 +52,8 @@ void health_set(struct supervisor *s, enum health_part part, bool ok, const char
 /* A file system that does not tell its size is taken to have room. */
 void health_look(struct supervisor *s) {
     struct statvfs fs;
+    if (s->dispatch.directory_retry_ms) /* it was tried, and that counts for more */
+        return;
     if (fstatvfs(s->state.attempts_fd, &fs) < 0) {
         health_set(s, HEALTH_STATE_DIR, false, strerror(errno));
         return;
@@ -60,6 +65,13 @@ void health_look(struct supervisor *s) {
                          : no_files            ? "its file system has no inodes left"
                                                : "";
     health_set(s, HEALTH_STATE_DIR, !*detail, detail);
+}
+
+int health_try_room(const struct supervisor *s, struct err *err) {
+    static const char name[] = ".room"; /* no attempt's */
+    if (mkdirat(s->state.attempts_fd, name, 0700) < 0 && errno != EEXIST)
+        return err_sys(err, "make a directory");
+    return unlinkat(s->state.attempts_fd, name, AT_REMOVEDIR) < 0 ? err_sys(err, "remove a directory") : 0;
 }
 
 bool health_has_room(const struct supervisor *s) {

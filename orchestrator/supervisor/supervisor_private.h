@@ -104,8 +104,8 @@ void probe_ended(struct supervisor *s);
 int dispatch_begin(struct supervisor *s, struct err *err);
 void dispatch_kick(struct supervisor *s); /* there may be work or room: claim now */
 void dispatch_hint(struct supervisor *s, const char *channel,
-                   const char *payload);              /* from the database; NULL: connected again */
-void dispatch_directory_failed(struct supervisor *s); /* claims pause */
+                   const char *payload); /* from the database; NULL: connected again */
+void dispatch_directory_failed(struct supervisor *s, const struct err *err); /* claims pause */
 void dispatch_end(struct supervisor *s);
 bool dispatch_send(struct supervisor *s, const struct claim *c, db_done *done, const char *what);
 /* A statement failed. Once, and again now and then while it lasts: what is asked with every poll fails with
@@ -115,9 +115,11 @@ void dispatch_recovered(struct supervisor *s); /* the database does again what i
 
 /* health.c */
 void health_set(struct supervisor *s, enum health_part part, bool ok, const char *detail);
-void health_look(struct supervisor *s);           /* at the state directory */
-void health_tell(const struct supervisor *s);     /* the gateway, which has just begun */
-bool health_has_room(const struct supervisor *s); /* for the directory of another attempt */
+void health_look(struct supervisor *s);       /* at the state directory */
+void health_tell(const struct supervisor *s); /* the gateway, which has just begun */
+bool health_has_room(
+    const struct supervisor *s); /* for the directory of another attempt, as far as one can see */
+int health_try_room(const struct supervisor *s, struct err *err); /* by making one */
 
 /* orders.c */
 void orders_ask(struct supervisor *s);
