@@ -5,12 +5,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "orchestrator/db/db_private.h"
-
-enum { DB_ASYNC_SETUP_MAX = 4096 };
 
 struct statement {
     struct statement *next;
@@ -231,6 +228,15 @@ static void link_start(struct link *link, struct statement *s) {
     link_flush(link);
 }
 
+/* A server that says that it is of no use now: other connections may lead to a better one. */
+static void pool_leave_server(struct link *told, const struct err *err) {
+    struct db_pool *pool = told->pool;
+    for (unsigned i = 0; i < pool->link_count; i++)
+        if (&pool->links[i] != told && !pool->links[i].listens && pool->links[i].state == LINK_IDLE)
+            link_break(&pool->links[i], err);
+    link_break(told, err);
+}
+
 /* What was sent has been answered in full. */
 static void link_answered(struct link *link) {
     PGresult *result = STEAL(link->result);
@@ -239,10 +245,12 @@ static void link_answered(struct link *link) {
     if (!ok)
         db_result_error(link->conn, result,
                         link->state == LINK_SETUP ? "setting up the session" : "statement", &err);
-    /* A server that says that it is of no use now: another connection may lead to a better one. */
     if (!ok && (link->state == LINK_SETUP || err.kind == ERR_AWAY)) {
         PQclear(result);
-        link_break(link, &err);
+        if (link->state == LINK_SETUP)
+            link_break(link, &err);
+        else
+            pool_leave_server(link, &err);
         return;
     }
     bool was_setup = link->state == LINK_SETUP;
@@ -406,16 +414,6 @@ void db_async_forget(struct db_pool *pool, int64_t ticket) {
 
 /* --- the pool's life --- */
 
-static char *setup_sql(int64_t statement_timeout_ms, const char *const *channels) {
-    AUTO_BUF struct buf sql = BUF(DB_ASYNC_SETUP_MAX);
-    buf_adds(&sql, db_session_sql());
-    buf_addf(&sql, "; set statement_timeout = %lld", (long long)statement_timeout_ms);
-    /* Channel names are the program's own words. */
-    for (; channels && *channels; channels++)
-        buf_addf(&sql, "; listen \"%s\"", *channels);
-    return buf_steal(&sql);
-}
-
 static int pool_add_sources(struct db_pool *pool) {
     int r = sd_event_add_defer(pool->loop, &pool->dispatch, on_dispatch, pool);
     if (r >= 0)
@@ -444,8 +442,8 @@ int db_pool_new(sd_event *loop, const struct db_pool_settings *settings, struct 
     int64_t timeout_ms =
         settings->statement_timeout_ms ? settings->statement_timeout_ms : DB_STATEMENT_TIMEOUT_MS;
     pool->answer_ms = timeout_ms + DB_TCP_USER_TIMEOUT_MS;
-    pool->setup = setup_sql(timeout_ms, NULL);
-    pool->setup_listen = setup_sql(timeout_ms, settings->listen);
+    pool->setup = db_setup_sql(timeout_ms, NULL);
+    pool->setup_listen = db_setup_sql(timeout_ms, settings->listen);
     pool->link_count = settings->connections + (settings->listen ? 1 : 0);
     pool->links = mem_alloc(pool->link_count * sizeof *pool->links);
     pool->tail = &pool->head;

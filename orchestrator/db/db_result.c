@@ -5,10 +5,11 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "orchestrator/db/db_private.h"
 
-enum { DB_MESSAGE_MAX = 400, DB_SQLSTATE_LEN = 5, DB_SQLSTATE_BASE = 36 };
+enum { DB_MESSAGE_MAX = 400, DB_SETUP_MAX = 4096, DB_SQLSTATE_LEN = 5, DB_SQLSTATE_BASE = 36 };
 
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
@@ -129,6 +130,16 @@ const char *db_session_sql(void) {
            "set synchronous_commit = on; " /* files go once the database has confirmed them */
            /* What counts the holders of a key sees what others have committed (0002_jobs.sql). */
            "set default_transaction_isolation = 'read committed'";
+}
+
+char *db_setup_sql(int64_t statement_timeout_ms, const char *const *channels) {
+    AUTO_BUF struct buf sql = BUF(DB_SETUP_MAX);
+    buf_adds(&sql, db_session_sql());
+    buf_addf(&sql, "; set statement_timeout = %lld", (long long)statement_timeout_ms);
+    /* Channel names are the program's own words. */
+    for (; channels && *channels; channels++)
+        buf_addf(&sql, "; listen \"%s\"", *channels);
+    return buf_steal(&sql);
 }
 
 bool db_result_ok(const PGresult *result) {
