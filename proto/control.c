@@ -11,12 +11,23 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "proto/child.h"
+#include "proto/journal.h"
 
 static const char *const words[CONTROL_TYPE_COUNT] = {
 #define X(symbol, word) word,
     CONTROL_TABLE(X)
 #undef X
 };
+
+static const char *const part_words[HEALTH_PART_COUNT] = {
+#define X(symbol, word) word,
+    HEALTH_TABLE(X)
+#undef X
+};
+
+const char *health_part_word(enum health_part part) {
+    return part_words[part];
+}
 
 static const char *or_empty(const char *text) {
     return text ? text : "";
@@ -44,6 +55,11 @@ static json_t *encode_extend(const struct control *m) {
 static json_t *encode_probed(const struct control *m) {
     return json_pack("{s:s, s:b, s:s, s:s, s:s}", "type", words[CONTROL_PROBED], "ok", m->ok, "detail",
                      or_empty(m->detail), "cgroup", or_empty(m->cgroup), "warning", or_empty(m->warning));
+}
+
+static json_t *encode_health(const struct control *m) {
+    return json_pack("{s:s, s:s, s:b, s:o}", "type", words[CONTROL_HEALTH], "part", part_words[m->part], "ok",
+                     m->ok, "detail", journal_text(or_empty(m->detail)));
 }
 
 /* JSON_STRICT: a member that is not named in the format is an error. */
@@ -117,13 +133,33 @@ static int decode_probed(json_t *doc, struct control *m, json_error_t *error) {
     return 0;
 }
 
+static int decode_health(json_t *doc, struct control *m, json_error_t *error) {
+    const char *type = NULL;
+    const char *part = NULL;
+    const char *detail = NULL;
+    int ok = 0;
+    if (json_unpack_ex(doc, error, JSON_STRICT, "{s:s, s:s, s:b, s:s}", "type", &type, "part", &part, "ok",
+                       &ok, "detail", &detail) < 0)
+        return -1;
+    for (unsigned i = 0; i < HEALTH_PART_COUNT; i++) {
+        if (strcmp(part, part_words[i]) != 0)
+            continue;
+        m->part = (enum health_part)i;
+        m->ok = ok;
+        m->detail = mem_strdup(detail);
+        return 0;
+    }
+    snprintf(error->text, sizeof error->text, "part is none that is known");
+    return -1;
+}
+
 static const struct {
     json_t *(*encode)(const struct control *m);
     int (*decode)(json_t *doc, struct control *m, json_error_t *error);
 } codecs[CONTROL_TYPE_COUNT] = {
     [CONTROL_CONFIG] = {encode_config, decode_config}, [CONTROL_READY] = {encode_ready, decode_ready},
     [CONTROL_CANCEL] = {encode_cancel, decode_cancel}, [CONTROL_EXTEND] = {encode_extend, decode_extend},
-    [CONTROL_PROBED] = {encode_probed, decode_probed},
+    [CONTROL_PROBED] = {encode_probed, decode_probed}, [CONTROL_HEALTH] = {encode_health, decode_health},
 };
 
 int control_send(int fd, const struct control *message, struct err *err) {

@@ -6,8 +6,12 @@
  * ready     to parent
  * cancel    to runner  force (bool), reason ("requested", "shutdown", "superseded")
  * extend    to runner  run_ms: by so much the run deadline is to lie behind what the spec says, in all (not:
- * more) probed    to parent  ok (bool), detail, cgroup, warning: answer of `berth-runner --probe` A strict
- * decoder: an unknown type or a wrong field is an error, so that a version skew is loud.
+ *                      more)
+ * probed    to parent  ok (bool), detail, cgroup, warning: answer of `berth-runner --probe`
+ * health    to parent (of the reaper), to gateway  part, ok (bool), detail: whether a dependency of jobs is
+ * there
+ *
+ * A strict decoder: an unknown type or a wrong field is an error, so that a version skew is loud.
  */
 #ifndef BERTH_PROTO_CONTROL_H
 #define BERTH_PROTO_CONTROL_H
@@ -23,7 +27,8 @@
     X(READY, "ready")                                                                                        \
     X(CANCEL, "cancel")                                                                                      \
     X(EXTEND, "extend")                                                                                      \
-    X(PROBED, "probed")
+    X(PROBED, "probed")                                                                                      \
+    X(HEALTH, "health")
 
 enum control_type {
 #define X(symbol, word) CONTROL_##symbol,
@@ -32,18 +37,38 @@ enum control_type {
         CONTROL_TYPE_COUNT
 };
 
+/* What jobs need on their host. */
+#define HEALTH_TABLE(X)                                                                                      \
+    X(ENGINE, "engine")                                                                                      \
+    X(STATE_DIR, "state_dir")
+
+enum health_part {
+#define X(symbol, word) HEALTH_##symbol,
+    HEALTH_TABLE(X)
+#undef X
+        HEALTH_PART_COUNT
+};
+const char *health_part_word(enum health_part part);
+
+enum { HEALTH_DETAIL_MAX = 400 };
+struct health {
+    bool known, ok;
+    char detail[HEALTH_DETAIL_MAX]; /* why not; "": nothing to say */
+};
+
 enum { CONTROL_CONFIG_WAIT_MS = 30000 }; /* a parent that has not sent `config` by then never will */
 
 struct control {
     enum control_type type;
-    json_t *settings;   /* CONFIG; owned */
-    char *instance;     /* CONFIG; owned */
-    char *cluster;      /* CONFIG; owned; "" when the database was not reached yet */
-    bool force;         /* CANCEL */
-    enum reason reason; /* CANCEL */
-    int64_t run_ms;     /* EXTEND */
-    bool ok;            /* PROBED */
-    char *detail;       /* PROBED; owned */
+    json_t *settings;      /* CONFIG; owned */
+    char *instance;        /* CONFIG; owned */
+    char *cluster;         /* CONFIG; owned; "" when the database was not reached yet */
+    bool force;            /* CANCEL */
+    enum reason reason;    /* CANCEL */
+    int64_t run_ms;        /* EXTEND */
+    enum health_part part; /* HEALTH */
+    bool ok;               /* PROBED, HEALTH */
+    char *detail;          /* PROBED, HEALTH; owned */
     char *cgroup;  /* CONFIG, PROBED; owned: the group over all jobs of this instance, in which a runner makes
                       one for its attempt; "": there is none, the engine's own limits must do */
     char *warning; /* PROBED; owned: what the host does not allow (cgroups, packet filter); "": nothing */

@@ -10,6 +10,7 @@ struct db *db_new(const char *url, const char *application) {
     struct db *db = mem_alloc(sizeof *db);
     db->url = mem_strdup(url);
     db->application = mem_strdup(application);
+    db->answer_ms = DB_ANSWER_MS;
     return db;
 }
 
@@ -128,14 +129,28 @@ static int collect(struct db *db, const struct ctx *ctx, PGresult **ret_result, 
     return 0;
 }
 
+/* No keepalive notices a server, or a proxy before it, that takes everything and answers nothing. */
+static int collect_in_time(struct db *db, const struct ctx *ctx, PGresult **ret_result, struct err *err) {
+    struct ctx limit = ctx_child(ctx);
+    ctx_deadline_in(&limit, db->answer_ms);
+    int r = collect(db, &limit, ret_result, err);
+    if (r < 0 && ctx_state(ctx) == CTX_LIVE && ctx_state(&limit) == CTX_EXPIRED)
+        return err_set(err, ERR_AWAY, 0, "the database has not answered within %d ms", db->answer_ms);
+    return r;
+}
+
 /* A statement that was given up (cancel, deadline, broken connection) leaves the connection in the middle of
- * an answer: it is dropped. The server ends what it still does by its statement_timeout. */
+ * an answer: it is dropped. The server ends what it still does by its statement_timeout. So is one to a
+ * server that is not to be talked to any more. */
 static int finish(struct db *db, const struct ctx *ctx, int sent, PGresult **ret_result, struct err *err) {
-    int r = sent ? collect(db, ctx, ret_result, err)
-                 : db_result_error(db->conn, NULL, "sending a statement to the database", err);
+    struct err why = {0};
+    int r = sent ? collect_in_time(db, ctx, ret_result, &why)
+                 : db_result_error(db->conn, NULL, "sending a statement to the database", &why);
     bool in_answer = PQtransactionStatus(db->conn) == PQTRANS_ACTIVE;
-    if (PQstatus(db->conn) == CONNECTION_BAD || in_answer)
+    if (PQstatus(db->conn) == CONNECTION_BAD || in_answer || (r < 0 && why.kind == ERR_AWAY))
         db_disconnect(db);
+    if (r < 0 && err)
+        *err = why;
     return r;
 }
 

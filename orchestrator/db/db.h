@@ -3,9 +3,9 @@
  *
  * Every statement runs under a ctx and the server's statement_timeout. Results are struct db_result, freed by
  * scope (AUTO_RESULT). Errors: ERR_AWAY when the server cannot be reached or the connection broke (reconnect
- * with db_connect; nothing is known about an open transaction), ERR_DB when it refused the statement:
- * err->code is the SQLSTATE packed by db_sqlstate(). No SQL outside orchestrator/db: other rooms call the
- * functions of claim.h, ship.h, api.h, live.h.
+ * with db_connect; nothing is known about an open transaction) or can only be read from, ERR_DB when it
+ * refused the statement: err->code is the SQLSTATE packed by db_sqlstate(). No SQL outside orchestrator/db:
+ * other rooms call the functions of claim.h, ship.h, api.h, live.h.
  */
 #ifndef BERTH_DB_H
 #define BERTH_DB_H
@@ -24,15 +24,20 @@ enum {
     DB_CONNECT_TIMEOUT_MS = 5000,
     DB_STATEMENT_TIMEOUT_MS = 30000,
     DB_TCP_USER_TIMEOUT_MS = 10000, /* a black hole is noticed after this */
+    /* Beyond the server's own statement_timeout: when not even that is heard of, the connection is dead. */
+    DB_ANSWER_MS = DB_STATEMENT_TIMEOUT_MS + DB_TCP_USER_TIMEOUT_MS,
 };
 
 /* "40001" packed base 36, as err.code. */
 int db_sqlstate(const char *five);
+/* Whether it is this one, or of this class when only the two letters of one are given. */
+bool db_sqlstate_is(int code, const char *code_or_class);
 
 struct db {
     char *url;
     char *application; /* application_name: "berth:<instance>:<role>" */
     PGconn *conn;      /* NULL: not connected */
+    int answer_ms;     /* a server that has not answered after this is away; DB_ANSWER_MS */
 };
 
 struct db *db_new(const char *url, const char *application);

@@ -5,13 +5,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "orchestrator/db/db_private.h"
-
-/* Beyond the server's own statement_timeout: when not even that is heard of, the connection is dead. */
-enum { DB_ASYNC_ANSWER_MS = DB_STATEMENT_TIMEOUT_MS + DB_TCP_USER_TIMEOUT_MS, DB_ASYNC_LISTEN_MAX = 4096 };
 
 struct statement {
     struct statement *next;
@@ -45,7 +41,10 @@ struct link {
 
 struct db_pool {
     sd_event *loop;
-    char *url, *application, *setup_listen;
+    char *url, *application;
+    char *setup,
+        *setup_listen; /* first statements of a connection for statements, and of the one that listens */
+    int64_t answer_ms; /* a statement that was not answered within this: the connection is dead */
     struct db_pool_settings settings;
     struct link *links; /* the last one listens, if any does */
     unsigned link_count;
@@ -192,7 +191,7 @@ static int link_flush(struct link *link) {
 static void link_setup(struct link *link) {
     PQsetnonblocking(link->conn, 1);
     link->state = LINK_SETUP;
-    if (!PQsendQuery(link->conn, link->listens ? link->pool->setup_listen : db_session_sql())) {
+    if (!PQsendQuery(link->conn, link->listens ? link->pool->setup_listen : link->pool->setup)) {
         link_break_now(link, "setting up the session");
         return;
     }
@@ -221,12 +220,21 @@ static void link_connect(struct link *link) {
 static void link_start(struct link *link, struct statement *s) {
     link->running = s;
     link->state = LINK_BUSY;
-    link_arm(link, DB_ASYNC_ANSWER_MS);
+    link_arm(link, link->pool->answer_ms);
     if (!PQsendQueryParams(link->conn, s->sql, (int)s->count, NULL, s->values, s->lengths, s->formats, 0)) {
         link_break_now(link, "sending a statement to the database");
         return;
     }
     link_flush(link);
+}
+
+/* A server that says that it is of no use now: other connections may lead to a better one. */
+static void pool_leave_server(struct link *told, const struct err *err) {
+    struct db_pool *pool = told->pool;
+    for (unsigned i = 0; i < pool->link_count; i++)
+        if (&pool->links[i] != told && !pool->links[i].listens && pool->links[i].state == LINK_IDLE)
+            link_break(&pool->links[i], err);
+    link_break(told, err);
 }
 
 /* What was sent has been answered in full. */
@@ -237,9 +245,12 @@ static void link_answered(struct link *link) {
     if (!ok)
         db_result_error(link->conn, result,
                         link->state == LINK_SETUP ? "setting up the session" : "statement", &err);
-    if (link->state == LINK_SETUP && !ok) {
+    if (!ok && (link->state == LINK_SETUP || err.kind == ERR_AWAY)) {
         PQclear(result);
-        link_break(link, &err);
+        if (link->state == LINK_SETUP)
+            link_break(link, &err);
+        else
+            pool_leave_server(link, &err);
         return;
     }
     bool was_setup = link->state == LINK_SETUP;
@@ -403,15 +414,6 @@ void db_async_forget(struct db_pool *pool, int64_t ticket) {
 
 /* --- the pool's life --- */
 
-static char *listen_sql(const char *const *channels) {
-    AUTO_BUF struct buf sql = BUF(DB_ASYNC_LISTEN_MAX);
-    buf_adds(&sql, db_session_sql());
-    /* Channel names are the program's own words. */
-    for (; *channels; channels++)
-        buf_addf(&sql, "; listen \"%s\"", *channels);
-    return buf_steal(&sql);
-}
-
 static int pool_add_sources(struct db_pool *pool) {
     int r = sd_event_add_defer(pool->loop, &pool->dispatch, on_dispatch, pool);
     if (r >= 0)
@@ -437,7 +439,11 @@ int db_pool_new(sd_event *loop, const struct db_pool_settings *settings, struct 
     pool->settings = *settings;
     pool->url = mem_strdup(settings->url);
     pool->application = mem_strdup(settings->application);
-    pool->setup_listen = settings->listen ? listen_sql(settings->listen) : NULL;
+    int64_t timeout_ms =
+        settings->statement_timeout_ms ? settings->statement_timeout_ms : DB_STATEMENT_TIMEOUT_MS;
+    pool->answer_ms = timeout_ms + DB_TCP_USER_TIMEOUT_MS;
+    pool->setup = db_setup_sql(timeout_ms, NULL);
+    pool->setup_listen = db_setup_sql(timeout_ms, settings->listen);
     pool->link_count = settings->connections + (settings->listen ? 1 : 0);
     pool->links = mem_alloc(pool->link_count * sizeof *pool->links);
     pool->tail = &pool->head;
@@ -480,6 +486,7 @@ void db_pool_free(struct db_pool *pool) {
     free(pool->links);
     free(pool->url);
     free(pool->application);
+    free(pool->setup);
     free(pool->setup_listen);
     free(pool);
 }

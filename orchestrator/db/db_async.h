@@ -27,9 +27,11 @@ struct db_pool;
 
 struct db_pool_settings {
     const char *url, *application;
-    unsigned connections;      /* for statements, 1 … DB_ASYNC_CONNECTIONS_MAX */
-    const char *const *listen; /* NULL-terminated channel names; NULL: none */
-    int64_t queue_timeout_ms;  /* a statement that waits longer for a connection fails with ERR_AWAY */
+    unsigned connections;         /* for statements, 1 … DB_ASYNC_CONNECTIONS_MAX */
+    const char *const *listen;    /* NULL-terminated channel names; NULL: none */
+    int64_t queue_timeout_ms;     /* a statement that waits longer for a connection fails with ERR_AWAY */
+    int64_t statement_timeout_ms; /* 0: DB_STATEMENT_TIMEOUT_MS; DB_TCP_USER_TIMEOUT_MS later a server that is
+                                     silent is given up */
     void (*on_notify)(void *arg, const char *channel, const char *payload);
     void (*on_state)(void *arg, bool up, const char *error); /* may be NULL */
     void *arg;

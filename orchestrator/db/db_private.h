@@ -16,6 +16,10 @@ PGconn *db_start(const char *url, const char *application);
  * disk when it is confirmed: the scribe removes files then. */
 const char *db_session_sql(void);
 
+/* The same with another statement_timeout, and then LISTEN for channels (NULL: none; NULL-terminated). Owned
+ * by the caller. */
+char *db_setup_sql(int64_t statement_timeout_ms, const char *const *channels);
+
 /* From a result that is no success (NULL: from the connection). ERR_AWAY when the connection broke or the
  * server is going down, else ERR_DB. Returns -1. */
 int db_result_error(const PGconn *conn, const PGresult *result, const char *what, struct err *err);

@@ -5,10 +5,11 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "orchestrator/db/db_private.h"
 
-enum { DB_MESSAGE_MAX = 400, DB_SQLSTATE_LEN = 5, DB_SQLSTATE_BASE = 36 };
+enum { DB_MESSAGE_MAX = 400, DB_SETUP_MAX = 4096, DB_SQLSTATE_LEN = 5, DB_SQLSTATE_BASE = 36 };
 
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
@@ -21,6 +22,15 @@ int db_sqlstate(const char *five) {
         code = code * DB_SQLSTATE_BASE + digit;
     }
     return code;
+}
+
+bool db_sqlstate_is(int code, const char *code_or_class) {
+    char first[DB_SQLSTATE_LEN + 1] = "", last[DB_SQLSTATE_LEN + 1] = "";
+    if (strlen(code_or_class) == DB_SQLSTATE_LEN)
+        return code == db_sqlstate(code_or_class);
+    snprintf(first, sizeof first, "%.2s000", code_or_class);
+    snprintf(last, sizeof last, "%.2sZZZ", code_or_class);
+    return code >= db_sqlstate(first) && code <= db_sqlstate(last);
 }
 
 const char *db_int_text(char out[24], int64_t n) {
@@ -117,7 +127,19 @@ const char *db_session_sql(void) {
     _Static_assert(DB_STATEMENT_TIMEOUT_MS == 30000, "the word below says the same");
     return "set statement_timeout = 30000; set idle_in_transaction_session_timeout = 60000; "
            "set bytea_output = hex; set datestyle = iso; set timezone = 'UTC'; "
-           "set synchronous_commit = on"; /* files go once the database has confirmed them */
+           "set synchronous_commit = on; " /* files go once the database has confirmed them */
+           /* What counts the holders of a key sees what others have committed (0002_jobs.sql). */
+           "set default_transaction_isolation = 'read committed'";
+}
+
+char *db_setup_sql(int64_t statement_timeout_ms, const char *const *channels) {
+    AUTO_BUF struct buf sql = BUF(DB_SETUP_MAX);
+    buf_adds(&sql, db_session_sql());
+    buf_addf(&sql, "; set statement_timeout = %lld", (long long)statement_timeout_ms);
+    /* Channel names are the program's own words. */
+    for (; channels && *channels; channels++)
+        buf_addf(&sql, "; listen \"%s\"", *channels);
+    return buf_steal(&sql);
 }
 
 bool db_result_ok(const PGresult *result) {
@@ -126,9 +148,10 @@ bool db_result_ok(const PGresult *result) {
 }
 
 /* Class 08: connection exceptions; 57P01 to 57P05: the server ends the session or is not up yet. PostgreSQL,
- * appendix A. */
+ * appendix A. 25006: the server has become one that can only be read from, so that this is not the one to
+ * talk to; a new connection looks for one that takes writes (target_session_attrs). */
 static bool state_means_away(const char *state) {
-    return strncmp(state, "08", 2) == 0 || strncmp(state, "57P", 3) == 0;
+    return strncmp(state, "08", 2) == 0 || strncmp(state, "57P", 3) == 0 || strcmp(state, "25006") == 0;
 }
 
 int db_result_error(const PGconn *conn, const PGresult *result, const char *what, struct err *err) {

@@ -14,19 +14,14 @@ enum {
     NUMBERS_TEXT_MAX = SHIP_SOURCES_MAX * 21 + 3,
 };
 
-/* "22" and "23" of "22012". */
-static bool in_class(const struct err *err, const char *two) {
-    char first[6] = "", next[6] = "";
-    snprintf(first, sizeof first, "%.2s000", two);
-    snprintf(next, sizeof next, "%.2sZZZ", two);
-    return err->code >= db_sqlstate(first) && err->code <= db_sqlstate(next);
-}
-
 /* PostgreSQL, appendix A: 22 data exception, 23 integrity constraint, P0 raised, BE our trigger, 54 limit
  * exceeded. */
 bool ship_is_refusal(const struct err *err) {
-    return err->kind == ERR_DB && (in_class(err, "22") || in_class(err, "23") || in_class(err, "P0") ||
-                                   in_class(err, "BE") || in_class(err, "54"));
+    static const char *const classes[] = {"22", "23", "P0", "BE", "54"};
+    for (size_t i = 0; err->kind == ERR_DB && i < ARRAY_LEN(classes); i++)
+        if (db_sqlstate_is(err->code, classes[i]))
+            return true;
+    return false;
 }
 
 /* --- arrays of numbers: "{1,0,7}" --- */

@@ -67,6 +67,13 @@ static void begin_end(struct gateway *gateway, int exit_status) {
         gateway->ended = true;
 }
 
+static void note_health(struct gateway *gateway, const struct control *message) {
+    struct health *health = &gateway->health[message->part];
+    health->known = true;
+    health->ok = message->ok;
+    snprintf(health->detail, sizeof health->detail, "%s", message->detail);
+}
+
 static int on_control(sd_event_source *source, int fd, uint32_t revents, void *arg) {
     struct gateway *gateway = arg;
     struct control message = {0};
@@ -77,6 +84,8 @@ static int on_control(sd_event_source *source, int fd, uint32_t revents, void *a
         return 0;
     if (r < 0)
         log_error("a message of the parent is not understood", LERR(&err));
+    else if (r > 0 && message.type == CONTROL_HEALTH)
+        note_health(gateway, &message);
     control_done(&message);
     if (r > 0)
         return 0;
@@ -145,6 +154,7 @@ static int start_db(struct gateway *gateway, const char *instance, struct err *e
                                         .connections = GATEWAY_DB_CONNECTIONS,
                                         .listen = channels,
                                         .queue_timeout_ms = GATEWAY_DB_QUEUE_MS,
+                                        .statement_timeout_ms = GATEWAY_DB_STATEMENT_MS,
                                         .on_notify = on_notify,
                                         .on_state = on_db_state,
                                         .arg = gateway};

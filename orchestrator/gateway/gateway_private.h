@@ -9,6 +9,7 @@
 #include "orchestrator/db/api.h"
 #include "orchestrator/gateway/auth.h"
 #include "orchestrator/settings.h"
+#include "proto/control.h"
 #include "proto/spec.h"
 
 enum {
@@ -26,10 +27,11 @@ enum {
     GATEWAY_DB_CONNECTIONS = 4,
     GATEWAY_DB_QUEUE_MS =
         3000, /* then the database counts as away for this request: a restart of it may pass unseen */
-    GATEWAY_HINT_MS = 20,         /* hints of new jobs are gathered for this long */
-    GATEWAY_LISTEN_MS = 3000,     /* at the start: an address that is taken may get free, … */
-    GATEWAY_LISTEN_AGAIN_MS = 50, /* … and is tried this often */
-    GATEWAY_GOODBYE_MS = 2000,    /* at the end: for the close messages to leave */
+    GATEWAY_DB_STATEMENT_MS = 10000, /* nobody waits that long for a page */
+    GATEWAY_HINT_MS = 20,            /* hints of new jobs are gathered for this long */
+    GATEWAY_LISTEN_MS = 3000,        /* at the start: an address that is taken may get free, … */
+    GATEWAY_LISTEN_AGAIN_MS = 50,    /* … and is tried this often */
+    GATEWAY_GOODBYE_MS = 2000,       /* at the end: for the close messages to leave */
 };
 
 #define GATEWAY_LOOP_PROTOCOL "berth-loop" /* of no client: the subprotocol that one asks for is checked */
@@ -45,6 +47,7 @@ struct gateway {
     struct hub *hub;
     struct lws_context *lws;
     struct lws_vhost *vhost;
+    struct health health[HEALTH_PART_COUNT]; /* of this host, as the parent tells it */
     unsigned connections, connections_max;
     sd_event_source *hint_timer; /* on: a hint is due */
     bool ending;                 /* nothing new is begun any more */

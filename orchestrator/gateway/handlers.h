@@ -17,5 +17,6 @@ void stream_get(struct request *request); /* a WebSocket path asked for without 
 void health_process(struct request *request);
 void health_ready(struct request *request);
 void health_database(struct request *request);
+void health_docker(struct request *request);
 
 #endif

@@ -1,9 +1,13 @@
+/* What load balancers, orchestrators of containers and people at night ask. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "orchestrator/db/trouble.h"
 #include "orchestrator/gateway/handlers.h"
+
+enum { HEALTH_WAIT_MS = 2000 }; /* for the database: whoever asks for health does not want to wait */
 
 static json_t *stamped(const char *status) {
     char now[CLOCK_RFC3339_MAX];
@@ -18,6 +22,22 @@ static json_t *check(const char *state, const char *detail) {
     return json_pack("{s:s, s:s?}", "state", state, "detail", detail);
 }
 
+static json_t *host_check(const struct health *health) {
+    if (!health->known)
+        return check("unknown", "it has not been looked at yet");
+    return check(health->ok ? "ok" : "away", *health->detail ? health->detail : NULL);
+}
+
+/* Adds what this host has; returns whether all of it is there. */
+static bool host_checks(const struct gateway *gateway, json_t *checks) {
+    bool all = true;
+    for (unsigned i = 0; i < HEALTH_PART_COUNT; i++) {
+        json_object_set_new(checks, health_part_word((enum health_part)i), host_check(&gateway->health[i]));
+        all = all && gateway->health[i].known && gateway->health[i].ok;
+    }
+    return all;
+}
+
 static json_t *orchestrator_check(const struct api_health *health) {
     json_t *view = json_pack("{s:s, s:I}", "state", health->orchestrator_alive ? "ok" : "away", "known",
                              (json_int_t)health->orchestrators);
@@ -29,10 +49,12 @@ static json_t *orchestrator_check(const struct api_health *health) {
 
 static void answer(struct request *request, bool ready, json_t *database, json_t *schema,
                    json_t *orchestrator) {
-    json_t *doc = stamped(ready ? "ready" : "not ready"), *checks = json_object();
+    json_t *checks = json_object();
     json_object_set_new(checks, "database", database);
     json_object_set_new(checks, "schema", schema);
     json_object_set_new(checks, "orchestrator", orchestrator);
+    ready = host_checks(request->gateway, checks) && ready;
+    json_t *doc = stamped(ready ? "ready" : "not ready");
     json_object_set_new(doc, "checks", checks);
     if (!ready)
         http_add_header(request, "Retry-After", "2");
@@ -41,50 +63,77 @@ static void answer(struct request *request, bool ready, json_t *database, json_t
     http_respond(request, ready ? 200 : 503, "application/json", text, strlen(text));
 }
 
-/* No such schema, table or column: nobody has made them yet, or not all of them. */
-static bool lacks_schema(const struct err *err) {
-    return err->kind == ERR_DB && (err->code == db_sqlstate("3F000") || err->code == db_sqlstate("42P01") ||
-                                   err->code == db_sqlstate("42703"));
+/* libpq's words without the server's address: this page is open to all. */
+static const char *without_address(const char *error) {
+    static const char failed[] = " failed: ";
+    const char *end = NULL;
+    for (const char *at = error; (at = strstr(at, failed)); at += sizeof failed - 1)
+        end = at + sizeof failed - 1;
+    return end ? end : error;
+}
+
+static void answer_away(struct request *request, const char *why) {
+    answer(request, false, check("away", *why ? why : "it does not answer"), check("unknown", NULL),
+           check("unknown", NULL));
 }
 
 static void on_health(void *arg, const PGresult *result, const struct err *err) {
     struct request *request = arg;
+    const struct trouble *trouble = err ? trouble_find(err) : NULL;
     struct api_health health;
     request->ticket = 0;
-    if (err && lacks_schema(err)) {
-        answer(request, false, check("ok", NULL), check("missing", "run berthd migrate"),
+    if (trouble && strcmp(trouble->state, "missing") == 0) {
+        answer(request, false, check("ok", NULL), check(trouble->state, trouble->text),
                check("unknown", NULL));
-        return;
-    }
-    if (err && err->kind == ERR_DB) {
+    } else if (trouble) {
+        answer(request, false, check(trouble->state, trouble->text), check("unknown", NULL),
+               check("unknown", NULL));
+    } else if (err && err->kind == ERR_DB) {
         log_error("the database refused the question about health", LS("request", request->request_id),
                   LERR(err));
         answer(request, false,
                check("error", "it refuses to answer; the log says why, under this request id"),
                check("unknown", NULL), check("unknown", NULL));
-        return;
+    } else if (err) {
+        answer_away(request, without_address(err->text));
+    } else {
+        api_read_health(result, &health);
+        answer(request, health.orchestrator_alive, check("ok", NULL),
+               json_pack("{s:s, s:I}", "state", "ok", "version", (json_int_t)health.schema_version),
+               orchestrator_check(&health));
     }
-    if (err) {
-        answer(request, false, check("away", "it does not answer; jobs go on and their logs are kept"),
-               check("unknown", NULL), check("unknown", NULL));
-        return;
-    }
-    api_read_health(result, &health);
-    answer(request, health.orchestrator_alive, check("ok", NULL),
-           json_pack("{s:s, s:I}", "state", "ok", "version", (json_int_t)health.schema_version),
-           orchestrator_check(&health));
+}
+
+static int on_too_late(sd_event_source *source, uint64_t us, void *arg) {
+    struct request *request = arg;
+    struct err err = {0};
+    db_done *done = request->on_silence;
+    (void)source, (void)us;
+    request->timer = sd_event_source_disable_unref(request->timer);
+    if (!request->ticket) /* it was answered in this very turn of the loop */
+        return 0;
+    db_async_forget(request->gateway->db, request->ticket);
+    err_set(&err, ERR_AWAY, 0, "it has not answered within %d ms", HEALTH_WAIT_MS);
+    done(request, NULL, &err);
+    return 0;
 }
 
 static void ask(struct request *request, db_done *done) {
-    struct err err = {.kind = ERR_AWAY};
-    if (!db_pool_is_up(request->gateway->db)) { /* whoever asks for health does not want to wait */
+    struct err err = {0};
+    struct gateway *gateway = request->gateway;
+    if (!db_pool_is_up(gateway->db)) {
+        err_set(&err, ERR_AWAY, 0, "%s", db_pool_error(gateway->db));
         done(request, NULL, &err);
         return;
     }
-    request->ticket = api_health(request->gateway->db, done, request, &err);
+    request->on_silence = done;
+    request->ticket = api_health(gateway->db, done, request, &err);
     if (request->ticket < 0) {
         request->ticket = 0;
         done(request, NULL, &err);
+    } else {
+        sd_event_add_time_relative(gateway->loop, &request->timer, CLOCK_BOOTTIME, HEALTH_WAIT_MS * US_PER_MS,
+                                   US_PER_MS, on_too_late, request);
     }
 }
 
@@ -96,7 +145,7 @@ static void on_database(void *arg, const PGresult *result, const struct err *err
     struct request *request = arg;
     (void)result;
     request->ticket = 0;
-    if (err && err->kind != ERR_DB)
+    if (err && (err->kind != ERR_DB || trouble_find(err)))
         http_problem_db(request, err);
     else
         http_respond_json(request, 200, stamped("connected"));
@@ -104,4 +153,15 @@ static void on_database(void *arg, const PGresult *result, const struct err *err
 
 void health_database(struct request *request) {
     ask(request, on_database);
+}
+
+void health_docker(struct request *request) {
+    const struct health *engine = &request->gateway->health[HEALTH_ENGINE];
+    if (engine->known && engine->ok) {
+        http_respond_json(request, 200, stamped("connected"));
+        return;
+    }
+    http_add_header(request, "Retry-After", "2");
+    http_problem(request, 503, "the engine cannot be used: %s",
+                 engine->known ? engine->detail : "it has not been looked at yet");
 }

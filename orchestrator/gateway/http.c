@@ -453,28 +453,6 @@ void http_problem_faults(struct request *request, const struct spec_faults *faul
     http_respond_json(request, 422, problem_make(422, detail, request->request_id, faults));
 }
 
-void http_problem_db(struct request *request, const struct err *err) {
-    if (err->kind == ERR_DB && (err->code == db_sqlstate("22P05") || err->code == db_sqlstate("22021"))) {
-        http_problem(request, 422, "a text holds a character that cannot be stored (U+0000)");
-        return;
-    }
-    if (err->kind == ERR_DB && err->code == db_sqlstate("40P01")) { /* deadlock_detected: undone whole */
-        http_add_header(request, "Retry-After", "1");
-        http_problem(request, 503, "the same jobs were changed by others at this very moment; try again");
-        return;
-    }
-    if (err->kind == ERR_DB || err->kind == ERR_BUG || err->kind == ERR_INVALID) {
-        log_error("the database refused a statement", LS("path", request->path),
-                  LS("request", request->request_id), LERR(err));
-        http_problem(
-            request, 500,
-            "the database refused this; the log of the orchestrator says why, under this request id");
-        return;
-    }
-    http_add_header(request, "Retry-After", "2");
-    http_problem(request, 503, "the database cannot be reached; try again soon");
-}
-
 void http_stream_begin(struct request *request, int status, const char *type, int64_t length) {
     begin_response(request, status, type, length);
     request->streams = !request->head && length != 0;

@@ -53,6 +53,7 @@ struct request {
     /* What a handler keeps while it waits. */
     int64_t ticket; /* of its statement; 0: none */
     sd_event_source *timer;
+    db_done *on_silence; /* health: who is told when the database does not answer in time */
     struct viewer *viewer;
     struct opening *opening;
     struct hub_member waiter; /* log NULL: does not wait */
@@ -88,7 +89,8 @@ void http_respond_json(struct request *request, int status, json_t *doc);
 void http_problem(struct request *request, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void http_problem_faults(struct request *request, const struct spec_faults *faults);
-/* A statement failed: 503 when the database is away, else 500 and a line in the log. */
+/* A statement failed: 503 when the database is away or cannot do it now (trouble.h), else 500 and a line in
+ * the log. */
 void http_problem_db(struct request *request, const struct err *err);
 
 /* length -1: not known beforehand. Bytes then come from the request's viewer. */

@@ -18,6 +18,7 @@ const struct route routes[] = {
     {ROUTE_GET, "/healthz", health_process, 0, true, true},
     {ROUTE_GET, "/health", health_process, 0, true, true},
     {ROUTE_GET, "/health/db", health_database, 0, true, true},
+    {ROUTE_GET, "/health/docker", health_docker, 0, true, true},
     {ROUTE_GET, "/readyz", health_ready, 0, true, true},
     {0},
 };

@@ -17,7 +17,11 @@
 #include "proto/control.h"
 #include "runner/net/net.h"
 
-enum { KEPT_FILE_MAX = 256 };
+enum {
+    KEPT_FILE_MAX = 256,
+    ENGINE_LOOK_EVERY_MS = 3000, /* for /readyz */
+    ENGINE_LOOK_TIMEOUT_MS = 5000,
+};
 
 struct reaper {
     struct settings settings;
@@ -121,6 +125,29 @@ static void keep_filter(struct reaper *r) {
     }
 }
 
+/* The parent passes it on to the gateway, which cannot reach the engine. */
+static void look_at_engine(struct reaper *r) {
+    struct err err = {0};
+    struct ctx ctx = ctx_child(&r->ctx);
+    ctx_deadline_in(&ctx, ENGINE_LOOK_TIMEOUT_MS);
+    bool ok = engine_negotiate(r->engine, &ctx, &err) == 0;
+    struct control health = {
+        .type = CONTROL_HEALTH, .part = HEALTH_ENGINE, .ok = ok, .detail = ok ? NULL : err.text};
+    if (ctx_state(&r->ctx) == CTX_LIVE && control_send(CHILD_FD, &health, &err) < 0)
+        log_debug("the parent was not told of the engine", LERR(&err));
+}
+
+static void pause_and_look(struct reaper *r) {
+    struct ctx pause = ctx_child(&r->ctx);
+    ctx_deadline_in(&pause, r->settings.reap_interval_ms);
+    do {
+        struct ctx step = ctx_child(&pause);
+        look_at_engine(r);
+        ctx_deadline_in(&step, ENGINE_LOOK_EVERY_MS);
+        ctx_poll(&step, NULL, 0, "wait for the next look at the engine", NULL);
+    } while (ctx_state(&pause) == CTX_LIVE);
+}
+
 int reaper_main(void) {
     log_init("reaper", NULL);
     struct err err = {0};
@@ -147,9 +174,7 @@ int reaper_main(void) {
     while (ctx_state(&r.ctx) == CTX_LIVE) {
         sweep_and_log(&r);
         keep_filter(&r);
-        struct ctx pause = ctx_child(&r.ctx);
-        ctx_deadline_in(&pause, r.settings.reap_interval_ms);
-        ctx_poll(&pause, NULL, 0, "wait for the next sweep", NULL);
+        pause_and_look(&r);
     }
     return CHILD_EXIT_DONE;
 }

@@ -123,7 +123,7 @@ static void on_directory_failed(struct supervisor *s, const struct claim_job *jo
         log_error("attempt directories cannot be made, claims pause; make room in the state directory",
                   LS("state_dir", s->settings.state_dir), LERR(err));
     release(s, job);
-    dispatch_directory_failed(s);
+    dispatch_directory_failed(s, err);
 }
 
 /* An attempt that is about to get its directory. Its child is in the table already, so that its slot and

@@ -54,6 +54,8 @@ static void on_ready(struct child *child) {
     if (child->state != CHILD_STARTED)
         return;
     child->state = CHILD_READY;
+    if (child->role == CHILD_GATEWAY)
+        health_tell(child->supervisor);
     log_debug("child ready", LS("child", role_name(child->role)), LS("attempt", child->name),
               LI("child_pid", child->pid));
 }
@@ -94,6 +96,8 @@ static void read_messages(struct child *child) {
             on_ready(child);
         else if (message.type == CONTROL_PROBED)
             probe_answered(child->supervisor, &message);
+        else if (message.type == CONTROL_HEALTH && child->role == CHILD_REAPER)
+            health_set(child->supervisor, message.part, message.ok, message.detail);
         control_done(&message);
     }
 }

@@ -26,9 +26,23 @@ bool dispatch_send(struct supervisor *s, const struct claim *c, db_done *done, c
     return false;
 }
 
-void dispatch_complain(const char *what, const struct err *err) {
-    if (err->kind != ERR_CANCELED)
-        log_warn("statement failed, repeated with the next poll", LS("statement", what), LERR(err));
+void dispatch_complain(struct supervisor *s, const char *what, const struct err *err) {
+    struct dispatch *d = &s->dispatch;
+    int64_t now_ms = clock_boot_ms();
+    bool told = d->complaint.at_ms && d->complaint.kind == (int)err->kind && d->complaint.code == err->code &&
+                now_ms - d->complaint.at_ms < COMPLAIN_AGAIN_MS;
+    if (err->kind == ERR_CANCELED || told)
+        return;
+    d->complaint.kind = (int)err->kind;
+    d->complaint.code = err->code;
+    d->complaint.at_ms = now_ms;
+    log_warn("statement failed, repeated with the next poll", LS("statement", what), LERR(err));
+}
+
+void dispatch_recovered(struct supervisor *s) {
+    if (s->dispatch.complaint.at_ms)
+        log_info("the database does again what it is asked for");
+    s->dispatch.complaint.at_ms = 0;
 }
 
 /* --- claiming --- */
@@ -39,7 +53,7 @@ static void on_claimed(void *arg, const PGresult *result, const struct err *err)
     bool again = d->claim_again;
     d->claiming = d->claim_again = false;
     if (err) {
-        dispatch_complain("claim", err);
+        dispatch_complain(s, "claim", err);
         d->owned_wanted = true; /* it may have taken effect */
         return;
     }
@@ -60,7 +74,7 @@ void dispatch_kick(struct supervisor *s) {
     if (d->claiming)
         d->claim_again = true;
     if (s->phase != PHASE_RUNNING || s->draining || !db_pool_is_up(s->pool) || d->directory_retry_ms ||
-        d->claiming || d->owning || d->fetching || d->changing || room <= 0)
+        !health_has_room(s) || d->claiming || d->owning || d->fetching || d->changing || room <= 0)
         return;
     struct claim_want want = {
         .name = set->instance,
@@ -81,17 +95,24 @@ void dispatch_kick(struct supervisor *s) {
 
 static int on_retry_timer(sd_event_source *source, uint64_t usec, void *arg) {
     struct supervisor *s = arg;
+    struct err err = {0};
     (void)source;
     (void)usec;
     s->dispatch.directory_retry_ms = 0;
+    if (health_try_room(s, &err) < 0) {
+        dispatch_directory_failed(s, &err);
+        return 0;
+    }
+    health_look(s);
     dispatch_kick(s);
     return 0;
 }
 
-void dispatch_directory_failed(struct supervisor *s) {
+void dispatch_directory_failed(struct supervisor *s, const struct err *err) {
     struct dispatch *d = &s->dispatch;
     if (d->directory_retry_ms)
         return;
+    health_set(s, HEALTH_STATE_DIR, false, err->kind == ERR_SYS ? strerror(err->code) : err->text);
     int64_t pause_ms = d->directory_pause_ms ? d->directory_pause_ms * 2 : DIRECTORY_RETRY_MIN_MS;
     d->directory_pause_ms = pause_ms < DIRECTORY_RETRY_MAX_MS ? pause_ms : DIRECTORY_RETRY_MAX_MS;
     d->directory_retry_ms = d->directory_pause_ms;
@@ -112,7 +133,7 @@ static void on_fetched(void *arg, const PGresult *result, const struct err *err)
     struct supervisor *s = arg;
     s->dispatch.fetching--;
     if (err) {
-        dispatch_complain("fetch", err);
+        dispatch_complain(s, "fetch", err);
         s->dispatch.owned_wanted = true;
     } else if (works(s)) {
         admit_rows(s, result);
@@ -137,7 +158,7 @@ static void on_owned(void *arg, const PGresult *result, const struct err *err) {
     struct dispatch *d = &s->dispatch;
     d->owning = false;
     if (err) {
-        dispatch_complain("owned", err);
+        dispatch_complain(s, "owned", err);
         d->owned_wanted = true;
     } else {
         orders_fence(s, result);
@@ -200,7 +221,7 @@ static void on_swept(void *arg, const PGresult *result, const struct err *err) {
     struct dispatch *d = &s->dispatch;
     d->sweeping = false;
     if (err) {
-        dispatch_complain("sweep", err);
+        dispatch_complain(s, "sweep", err);
         return;
     }
     struct claim_swept swept = claim_swept(result);
@@ -231,6 +252,7 @@ static int on_poll(sd_event_source *source, uint64_t usec, void *arg) {
     timer_arm(s->loop, &s->dispatch.poll_timer, s->settings.poll_interval_ms, on_poll, s);
     if (s->phase == PHASE_CANCELING)
         repeat_shutdown(s);
+    health_look(s);
     if (s->phase == PHASE_LEAVING || !db_pool_is_up(s->pool))
         return 0;
     sweep(s);

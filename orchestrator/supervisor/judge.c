@@ -9,10 +9,9 @@
 #include "proto/retry.h"
 
 static void on_ended(void *arg, const PGresult *result, const struct err *err) {
-    (void)arg;
     (void)result;
     if (err)
-        dispatch_complain("end of a lost attempt", err);
+        dispatch_complain(arg, "end of a lost attempt", err);
 }
 
 /* Milliseconds to its next attempt; -1: there is none, also for a spec that cannot be read. */
@@ -50,7 +49,7 @@ static void on_given_up(void *arg, const PGresult *result, const struct err *err
     struct supervisor *s = arg;
     s->dispatch.judging = false;
     if (err) {
-        dispatch_complain("lost attempts", err);
+        dispatch_complain(s, "lost attempts", err);
         return;
     }
     for (int i = 0; i < PQntuples(result); i++) {
@@ -64,7 +63,7 @@ static void on_judged(void *arg, const PGresult *result, const struct err *err) 
     struct claim c;
     s->dispatch.judging = false;
     if (err) {
-        dispatch_complain("judge", err);
+        dispatch_complain(s, "judge", err);
         return;
     }
     struct claim_judged judged = claim_judged(result);

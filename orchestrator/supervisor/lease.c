@@ -51,8 +51,7 @@ static void on_heartbeat(void *arg, const PGresult *result, const struct err *er
     s->heartbeat_sent = false;
     if (err) {
         s->beating_since_ms = 0;
-        if (err->kind != ERR_CANCELED)
-            log_warn("heartbeat failed", LERR(err));
+        dispatch_complain(s, "heartbeat", err);
         return;
     }
     if (PQntuples(result) == 0) {
@@ -61,6 +60,7 @@ static void on_heartbeat(void *arg, const PGresult *result, const struct err *er
         return;
     }
     note_beat(s);
+    dispatch_recovered(s);
     int64_t back = claim_come_back(result);
     if (back) {
         log_warn("jobs of ours were taken for lost and go on", LI("jobs", back));

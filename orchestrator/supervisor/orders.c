@@ -29,7 +29,7 @@ static void on_orders(void *arg, const PGresult *result, const struct err *err) 
     struct supervisor *s = arg;
     s->dispatch.ordering = false;
     if (err) {
-        dispatch_complain("orders", err);
+        dispatch_complain(s, "orders", err);
         return;
     }
     for (int i = 0; i < PQntuples(result); i++) {

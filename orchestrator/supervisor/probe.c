@@ -45,6 +45,7 @@ void probe_answered(struct supervisor *s, const struct control *answer) {
         return;
     free(s->probe_detail);
     s->probe_detail = mem_strdup(answer->detail);
+    health_set(s, HEALTH_ENGINE, answer->ok, answer->ok ? "" : answer->detail);
     if (!answer->ok)
         return;
     s->phase = PHASE_RUNNING;

@@ -79,6 +79,18 @@ static int make_parts(struct state_dir *d, struct err *err) {
     return d->attempts_fd < 0 ? err_sys(err, "open the directory " ATTEMPT_DIR) : 0;
 }
 
+/* A full disk is no reason not to start: the jobs that run need somebody, and only new ones need room. */
+static int check_writable(const struct state_dir *d, struct err *err) {
+    struct err why = {0};
+    if (write_line(d->fd, ".probe", "", 0600, &why) == 0)
+        return unlinkat(d->fd, ".probe", 0) < 0 ? err_sys(err, "remove .probe") : 0;
+    if (why.kind == ERR_SYS && (why.code == ENOSPC || why.code == EDQUOT))
+        return 0;
+    if (err)
+        *err = why;
+    return -1;
+}
+
 static int open_all(const char *path, struct state_dir *d, struct err *err) {
     static const char remedy[] = "make it writable for this user, or name another one with BERTH_STATE_DIR";
     if (dir_make(path, 0755, err) < 0)
@@ -86,7 +98,7 @@ static int open_all(const char *path, struct state_dir *d, struct err *err) {
     d->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (d->fd < 0)
         return err_sys(err, "state directory %s cannot be opened (%s)", path, remedy);
-    if (write_line(d->fd, ".probe", "", 0600, err) < 0 || unlinkat(d->fd, ".probe", 0) < 0)
+    if (check_writable(d, err) < 0)
         return err_wrap(err, "state directory %s cannot be written (%s)", path, remedy);
     if (take_lock(path, d, err) < 0)
         return -1;

@@ -75,6 +75,7 @@ static int begin(struct supervisor *s, struct err *err) {
         return -1;
     for (size_t i = 0; i < ARRAY_LEN(roles); i++)
         care_start(s, care_add(s, roles[i], ""));
+    health_look(s);
     adopt_all(s);
     probe_begin(s);
     return 0;

@@ -21,6 +21,7 @@ enum {
     HEARTBEATS_PER_LEASE = 3,
     DIRECTORY_RETRY_MIN_MS = 1000, /* an attempt's directory cannot be made: the disk is full */
     DIRECTORY_RETRY_MAX_MS = 30000,
+    COMPLAIN_AGAIN_MS = 60000,
 };
 
 enum { SIGNALS_COUNT = 4 }; /* TERM, INT, QUIT, HUP */
@@ -39,10 +40,14 @@ struct dispatch {
     bool sweep_again, claim_again, order_again, owned_wanted;
     unsigned fetching, changing; /* statements on their way */
     int64_t owned_at_ms;         /* when we last looked at what is ours */
-    int64_t directory_retry_ms;  /* claims pause for so long: a directory could not be made; 0: they do not */
-    int64_t directory_pause_ms;  /* the last such pause; 0: a directory was made since */
-    char **listing;              /* attempt directories before the look at what is ours; NULL-terminated */
-    struct backlog *backlog;     /* claimed rows whose turn has not come (admit.c); NULL: none */
+    struct {
+        int kind, code;
+        int64_t at_ms;          /* 0: none since all went well */
+    } complaint;                /* the last one that was told */
+    int64_t directory_retry_ms; /* claims pause for so long: a directory could not be made; 0: they do not */
+    int64_t directory_pause_ms; /* the last such pause; 0: a directory was made since */
+    char **listing;             /* attempt directories before the look at what is ours; NULL-terminated */
+    struct backlog *backlog;    /* claimed rows whose turn has not come (admit.c); NULL: none */
     sd_event_source *backlog_turn;
 };
 
@@ -67,6 +72,7 @@ struct supervisor {
     bool leave_recorded, heartbeat_sent;
     int64_t beating_since_ms, beat_ms; /* heartbeats without a gap, the last one; 0: none yet */
     char *probe_detail;
+    struct health health[HEALTH_PART_COUNT];
     char *cgroup; /* over all jobs of ours, as the probe says; NULL: there is none */
 };
 
@@ -98,11 +104,22 @@ void probe_ended(struct supervisor *s);
 int dispatch_begin(struct supervisor *s, struct err *err);
 void dispatch_kick(struct supervisor *s); /* there may be work or room: claim now */
 void dispatch_hint(struct supervisor *s, const char *channel,
-                   const char *payload);              /* from the database; NULL: connected again */
-void dispatch_directory_failed(struct supervisor *s); /* claims pause */
+                   const char *payload); /* from the database; NULL: connected again */
+void dispatch_directory_failed(struct supervisor *s, const struct err *err); /* claims pause */
 void dispatch_end(struct supervisor *s);
 bool dispatch_send(struct supervisor *s, const struct claim *c, db_done *done, const char *what);
-void dispatch_complain(const char *what, const struct err *err);
+/* A statement failed. Once, and again now and then while it lasts: what is asked with every poll fails with
+ * every poll. */
+void dispatch_complain(struct supervisor *s, const char *what, const struct err *err);
+void dispatch_recovered(struct supervisor *s); /* the database does again what it is asked for */
+
+/* health.c */
+void health_set(struct supervisor *s, enum health_part part, bool ok, const char *detail);
+void health_look(struct supervisor *s);       /* at the state directory */
+void health_tell(const struct supervisor *s); /* the gateway, which has just begun */
+bool health_has_room(
+    const struct supervisor *s); /* for the directory of another attempt, as far as one can see */
+int health_try_room(const struct supervisor *s, struct err *err); /* by making one */
 
 /* orders.c */
 void orders_ask(struct supervisor *s);

@@ -173,6 +173,7 @@ static void finish(void) {
     }
     counters_read(COUNTERS_MEMBERSHIP, COUNTERS_MOUNT, &end);
     end.output_bytes = writer.output_bytes;
+    writer_end(&writer);
     writer_record(&writer, SPOOL_END, &end, sizeof end);
     flush_patiently();
 }

@@ -1,7 +1,9 @@
 #include "runner/init/writer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,6 +23,8 @@ static uint64_t now_us(void) {
 
 void writer_init(struct writer *w, int fd) {
     w->fd = fd;
+    w->room = 0;
+    w->boundless = w->last = false;
     w->open = WRITER_NONE;
     for (unsigned i = 0; i < WRITER_STREAMS; i++)
         w->lost[i] = (struct writer_lost){.at = WRITER_NONE};
@@ -171,8 +175,37 @@ static void lost_forget(struct writer *w) {
             w->lost[i] = (struct writer_lost){.at = WRITER_NONE};
 }
 
+void writer_end(struct writer *w) {
+    w->last = true;
+}
+
+/* Whether all of it fits and the reserve is still there behind it: 0, or the error that says no. */
+static int room_keep(struct writer *w) {
+    int64_t needed = (int64_t)(w->len - w->sent) + WRITER_RESERVE_BYTES;
+    struct stat st;
+    if (w->last || w->boundless || w->room >= needed)
+        return 0;
+    if (fstat(w->fd, &st) < 0)
+        return errno;
+    if (fallocate(w->fd, FALLOC_FL_KEEP_SIZE, st.st_size, needed + WRITER_ROOM_BYTES) == 0) {
+        w->room = needed + WRITER_ROOM_BYTES;
+        return 0;
+    }
+    if (errno != ENOSPC && errno != EDQUOT) {
+        w->boundless = true;
+        return 0;
+    }
+    if (fallocate(w->fd, FALLOC_FL_KEEP_SIZE, st.st_size, needed) < 0)
+        return errno;
+    w->room = needed;
+    return 0;
+}
+
 int writer_flush(struct writer *w) {
     output_close(w);
+    int full = w->sent < w->len ? room_keep(w) : 0;
+    if (full)
+        return flush_failed(w, full);
     while (w->sent < w->len) {
         ssize_t put = write(w->fd, w->buf + w->sent, w->len - w->sent);
         if (put < 0 && errno == EINTR)
@@ -180,6 +213,7 @@ int writer_flush(struct writer *w) {
         if (put <= 0)
             return flush_failed(w, put < 0 ? errno : EIO);
         w->sent += (size_t)put;
+        w->room -= put;
         lost_forget(w);
     }
     w->len = w->sent = 0;

@@ -5,6 +5,10 @@
  * costs one. Nothing is ever half written for good: what a short write leaves over stays at the front of the
  * buffer.
  *
+ * Behind the spool's end some room is always kept: the end record of a job that ends on a full disk goes
+ * there, or nobody would know how it ended. What would leave less than that counts as what the spool does not
+ * take.
+ *
  * When the spool takes no more bytes (ENOSPC, EDQUOT, EIO, …): for WRITER_PATIENCE_MS the records are kept
  * and the caller stops reading the job's pipes, so the job waits. After that the job goes on without its log:
  * output is dropped and counted, every other record is kept, and where the output is missing stands a LOST
@@ -26,6 +30,8 @@ enum {
     WRITER_BYTES = WRITER_OUTPUT_BYTES + WRITER_SPARE_BYTES,
     WRITER_PATIENCE_MS = 5000,
     WRITER_RETRY_MS = 50,
+    WRITER_RESERVE_BYTES = 4096,   /* for the end: two LOST, some SIGNAL, one END */
+    WRITER_ROOM_BYTES = 64 * 1024, /* so much more is taken at once, for what comes next */
 };
 
 #define WRITER_NONE SIZE_MAX
@@ -38,6 +44,9 @@ struct writer {
     int64_t output_bytes;     /* payload in OUTPUT records, dropped ones not counted */
     int64_t stuck_since_ms;   /* 0: not stuck */
     bool hopeless;            /* patience is over, until a write succeeds */
+    int64_t room;             /* bytes that are sure to find room behind the spool's end */
+    bool boundless;           /* this file system does not keep room: none is asked for any more */
+    bool last;                /* what is in the buffer is the end: it may use the room that was kept */
     struct writer_lost {
         int64_t bytes;
         size_t at;          /* of the record that says so, or WRITER_NONE: there is none in the buffer */
@@ -56,6 +65,9 @@ void writer_output(struct writer *w, enum spool_stream stream, const void *bytes
 
 /* Any other record. -1 when the buffer has no room for it any more (only while the spool is stuck). */
 int writer_record(struct writer *w, enum spool_type type, const void *payload, size_t len);
+
+/* What comes now is the last: it may use the room that was kept for it. */
+void writer_end(struct writer *w);
 
 /* 0: go on; 1: stuck, add no output and flush again in WRITER_RETRY_MS. */
 int writer_flush(struct writer *w);

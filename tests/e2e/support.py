@@ -46,18 +46,22 @@ def docker(*args, check=True, host=None, **kwargs):
 class Postgres:
     """A cluster of its own on a Unix socket."""
 
-    def __init__(self):
+    def __init__(self, *initdb_options):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="berth-pg-", dir="/tmp"))
         os.chmod(self.dir, 0o755)
         self.data, self.socket = self.dir / "data", self.dir / "s"
         for d in (self.data, self.socket):
             d.mkdir()
             shutil.chown(d, "postgres", "postgres")
-        self.command("initdb", "-D", self.data, "-U", "berth", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+        self.prepare()
+        self.command("initdb", "-D", self.data, "-U", "berth", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N", *initdb_options)
         with open(self.data / "postgresql.conf", "a", encoding="utf-8") as conf:
             conf.write(f"listen_addresses = ''\nunix_socket_directories = '{self.socket}'\nfsync = off\nmax_connections = 400\n")
         self.start()
         self.databases = 0
+
+    def prepare(self):
+        """Before there is anything in the data directory."""
 
     def command(self, program, *args):
         done = subprocess.run(["runuser", "-u", "postgres", "--", str(PG_BIN / program), *map(str, args)],

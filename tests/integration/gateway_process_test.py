@@ -5,6 +5,7 @@ import http.client
 import os
 import signal
 import socket
+import subprocess
 import time
 
 import websockets
@@ -95,8 +96,10 @@ def test_ready(pg, gw):
     """503 whenever something is away, and the right thing is named."""
     def checks():
         ready = gw.get("/readyz", token=None)
-        return ready.status, {k: v["state"] for k, v in ready.json["checks"].items()}
+        return ready.status, {k: v["state"] for k, v in ready.json["checks"].items() if k not in ("engine", "state_dir")}
     pg.sql("delete from berth.orchestrators")
+    gw.health("engine", True)
+    gw.health("state_dir", True)
     expect("no orchestrator", checks(), (503, {"database": "ok", "schema": "ok", "orchestrator": "away"}))
     pg.sql("insert into berth.orchestrators (name, state_id, version, slots, lease)"
            f" values ('test', '{NOBODY}', '0', 1, '1 hour')")
@@ -112,6 +115,52 @@ def test_ready(pg, gw):
     expect("refused", (answer.status, answer.json["checks"]["database"]["state"]), (503, "error"))
     expect("no wrong remedy", b"migrate" in answer.data, False)
     pg.sql("delete from berth.orchestrators")
+
+
+def test_health_of_the_host(pg, gw):
+    """What the parent tells, and the reason in its words; it is told anew whenever something changes."""
+    other = Gateway(gw.program, pg.url).ready()
+    pg.sql("insert into berth.orchestrators (name, state_id, version, slots, lease)"
+           f" values ('host', '{NOBODY}', '0', 1, '1 hour')")
+
+    def check(part):
+        ready = other.get("/readyz", token=None)
+        return (ready.status, ready.json["checks"][part]["state"], ready.json["checks"][part]["detail"])
+    expect("not looked at", check("engine"), (503, "unknown", "it has not been looked at yet"))
+    problem(other.get("/health/docker", token=None), 503)
+    other.health("engine", True)
+    until("the engine is there", lambda: check("engine") == (503, "ok", None))
+    expect("the engine answers", (other.get("/health/docker", token=None).status, other.get("/health/docker").json["status"]),
+           (200, "connected"))
+    other.health("state_dir", True)
+    until("all there", lambda: check("state_dir") == (200, "ok", None))
+    other.health("engine", False, "no such socket")
+    until("the engine is away", lambda: check("engine") == (503, "away", "no such socket"))
+    expect("why", "no such socket" in problem(other.get("/health/docker", token=None), 503)["detail"], True)
+    expect("health of the process", other.get("/health", token=None).status, 200)
+    other.health("engine", True)
+    other.health("state_dir", False, "its disk is full")
+    until("no room", lambda: check("state_dir") == (503, "away", "its disk is full"))
+    pg.sql("delete from berth.orchestrators")
+    expect("end", other.end(), 0)
+
+
+def test_silent_database(pg, gw):
+    """A table that is locked: whoever asks for health hears soon that there is no answer, others later that it is busy."""
+    locker = subprocess.Popen([os.path.join(pg.bin, "psql"), pg.url, "-qAt"], stdin=subprocess.PIPE)
+    locker.stdin.write(b"begin; lock table berth.orchestrators, berth.jobs; select pg_sleep(60);\n")
+    locker.stdin.flush()
+    until("it is locked", lambda: pg.sql("select count(*) from pg_locks where mode = 'AccessExclusiveLock' and granted") != "0")
+    begin = time.monotonic()
+    ready = gw.get("/readyz", token=None)
+    expect("readyz", (ready.status, ready.json["checks"]["database"]["state"]), (503, "away"))
+    expect("soon", time.monotonic() - begin < 8, True)
+    answer = gw.get("/v1/jobs", timeout=60)
+    expect("busy", "lock" in problem(answer, 503)["detail"] and int(answer.headers["Retry-After"]) > 0, True)
+    locker.kill()
+    locker.wait()
+    pg.sql("select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep%' and pid <> pg_backend_pid()")
+    until("it answers", lambda: gw.get("/v1/jobs").status == 200)
 
 
 def test_going_away(pg, gw):

@@ -125,6 +125,10 @@ class Gateway:
             raise AssertionError("the gateway does not get ready: " + "".join(self.log))
         return self
 
+    def health(self, part, ok, detail=""):
+        """What the parent tells of its host."""
+        self.control.send(json.dumps({"type": "health", "part": part, "ok": ok, "detail": detail}).encode())
+
     def end(self):
         """As when the parent dies. Returns the exit status."""
         self.control.close()

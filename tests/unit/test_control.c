@@ -82,6 +82,17 @@ Test(control, extend_goes_over) {
     control_done(&got);
 }
 
+Test(control, health_goes_over_whatever_the_engine_says) {
+    for (unsigned i = 0; i < HEALTH_PART_COUNT; i++) {
+        struct control got = sent_and_received(&(struct control){
+            .type = CONTROL_HEALTH, .part = (enum health_part)i, .ok = i % 2, .detail = (char *)"cut \xc3"});
+        cr_expect_eq(got.part, i);
+        cr_expect_eq(got.ok, i % 2);
+        cr_expect_str_eq(got.detail, "cut ?");
+        control_done(&got);
+    }
+}
+
 Test(control, what_is_wrong_is_refused) {
     static const char *const cases[] = {
         "",
@@ -107,6 +118,9 @@ Test(control, what_is_wrong_is_refused) {
         "{\"type\":\"probed\",\"ok\":true,\"detail\":\"\"}",
         "{\"type\":\"probed\",\"ok\":true,\"detail\":\"\",\"cgroup\":\"\"}",
         "{\"type\":\"probed\",\"ok\":\"yes\",\"detail\":\"\"}",
+        "{\"type\":\"health\",\"ok\":true,\"detail\":\"\"}",
+        "{\"type\":\"health\",\"part\":\"moon\",\"ok\":true,\"detail\":\"\"}",
+        "{\"type\":\"health\",\"part\":\"engine\",\"ok\":1,\"detail\":\"\"}",
         "{\"type\":\"config\",\"settings\":[],\"instance\":\"a\",\"cluster\":\"\",\"cgroup\":\"\"}",
         "{\"type\":\"config\",\"settings\":{},\"instance\":\"a\",\"cluster\":\"\"}",
         "{\"type\":\"config\",\"settings\":{},\"instance\":\"a\"}",

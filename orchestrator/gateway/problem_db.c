@@ -1,0 +1,39 @@
+/* What a client is told when a statement failed. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "orchestrator/db/trouble.h"
+#include "orchestrator/gateway/http.h"
+
+enum { AWAY_RETRY_S = 2, TROUBLE_LOG_EVERY_MS = 60000 };
+
+/* PostgreSQL's own words are for the operator: once, and again now and then while it lasts. */
+static void log_trouble(const struct trouble *trouble, const struct err *err) {
+    static const struct trouble *last;
+    static int64_t last_ms;
+    int64_t now_ms = clock_boot_ms();
+    if (trouble == last && now_ms - last_ms < TROUBLE_LOG_EVERY_MS)
+        return;
+    last = trouble;
+    last_ms = now_ms;
+    log_warn("the database cannot do what is asked, clients get 503", LS("state", trouble->state), LERR(err));
+}
+
+void http_problem_db(struct request *request, const struct err *err) {
+    const struct trouble *trouble = trouble_find(err);
+    if (err->kind == ERR_DB && (err->code == db_sqlstate("22P05") || err->code == db_sqlstate("22021"))) {
+        http_problem(request, 422, "a text holds a character that cannot be stored (U+0000)");
+    } else if (trouble) {
+        log_trouble(trouble, err);
+        http_add_header(request, "Retry-After", "%d", trouble->retry_s);
+        http_problem(request, 503, "%s; try again later", trouble->text);
+    } else if (err->kind == ERR_DB || err->kind == ERR_BUG || err->kind == ERR_INVALID) {
+        log_error("the database refused a statement", LS("path", request->path),
+                  LS("request", request->request_id), LERR(err));
+        http_problem(
+            request, 500,
+            "the database refused this; the log of the orchestrator says why, under this request id");
+    } else {
+        http_add_header(request, "Retry-After", "%d", AWAY_RETRY_S);
+        http_problem(request, 503, "the database cannot be reached; try again soon");
+    }
+}
