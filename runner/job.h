@@ -38,6 +38,7 @@ struct job_place {
     const char *name;         /* "<job id>.<attempt>" */
     const char *init_path;    /* absolute path of the static berth-init, likewise */
     int locks_fd; /* a directory that all runners of this host share: images and networks take turns */
+    const char *lease_path;    /* proto/lease.h: behind it no command is begun; NULL: there is no lease */
     const char *network_pool;  /* BERTH_NETWORK_POOL */
     const char *bind_roots;    /* BERTH_BIND_ROOTS; NULL: none */
     const char *docker_config; /* BERTH_DOCKER_CONFIG; NULL: no credentials */

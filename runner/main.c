@@ -20,6 +20,7 @@
 #include "proto/attempt.h"
 #include "proto/child.h"
 #include "proto/control.h"
+#include "proto/lease.h"
 #include "runner/byhand.h"
 #include "runner/job.h"
 #include "runner/place.h"
@@ -142,6 +143,8 @@ static int run_attempt(const struct parent *parent, const char *name, struct err
     place.name = name;
     place.init_path = init_path;
     place.locks_fd = locks_fd;
+    AUTO_FREE char *lease_path = mem_printf("%s/" LEASE_FILE, parent->state_dir);
+    place.lease_path = lease_path;
     if (job_open(&place, engine, &orders, &job, err) < 0 ||
         control_send(CHILD_FD, &(struct control){.type = CONTROL_READY}, err) < 0 || job_run(job, err) < 0)
         return -1;

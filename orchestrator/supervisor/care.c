@@ -179,7 +179,11 @@ static int start(struct supervisor *s, struct child *child, struct err *err) {
     child->born_ms = clock_boot_ms();
     if (watch(s, child, err) < 0)
         return -1;
-    return send_config(s, child, err);
+    if (send_config(s, child, err) < 0)
+        return -1;
+    if (child->fenced)
+        care_cancel(child, false, REASON_REQUESTED);
+    return 0;
 }
 
 static void forget_process(struct child *child) {

@@ -141,7 +141,8 @@ static void on_owned(void *arg, const PGresult *result, const struct err *err) {
         dispatch_complain("owned", err);
         d->owned_wanted = true;
     } else {
-        orders_fence(s, result);
+        if (orders_fence(s, result) && d->owned_connected)
+            lease_is_sure(s);
     }
     for (int i = 0; !err && works(s) && i < PQntuples(result); i++) {
         struct claim_ours row = claim_owned_row(result, i);
@@ -160,10 +161,12 @@ static void on_owned(void *arg, const PGresult *result, const struct err *err) {
     }
     adopt_list_free(d->listing);
     d->listing = NULL;
+    if (!err && d->owned_wanted)
+        dispatch_look(s);
     dispatch_kick(s);
 }
 
-static void look_at_ours(struct supervisor *s) {
+void dispatch_look(struct supervisor *s) {
     struct dispatch *d = &s->dispatch;
     int64_t now_ms = clock_boot_ms();
     if (!d->owned_wanted && now_ms - d->owned_at_ms < s->settings.lease_ms)
@@ -176,6 +179,7 @@ static void look_at_ours(struct supervisor *s) {
         return;
     struct claim_self self = startup_self(s);
     claim_owned(&c, &self);
+    d->owned_connected = s->beating_since_ms > 0;
     d->owning = dispatch_send(s, &c, on_owned, "owned");
     if (!d->owning) {
         adopt_list_free(d->listing);
@@ -240,7 +244,7 @@ static int on_poll(sd_event_source *source, uint64_t usec, void *arg) {
     sweep(s);
     orders_ask(s);
     judge_others(s);
-    look_at_ours(s);
+    dispatch_look(s);
     dispatch_kick(s);
     return 0;
 }
@@ -250,7 +254,7 @@ void dispatch_hint(struct supervisor *s, const char *channel, const char *payloa
         return;
     if (!channel) { /* before new claims: what is ours takes its slots first */
         s->dispatch.owned_wanted = true;
-        look_at_ours(s);
+        dispatch_look(s);
     }
     if (payload && strcmp(payload, "drain") == 0)
         lease_beat(s);

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "orchestrator/supervisor/supervisor.h"
 #include "orchestrator/supervisor/supervisor_private.h"
+#include "proto/lease.h"
 
 static int on_heartbeat_timer(sd_event_source *source, uint64_t usec, void *arg);
 
@@ -45,10 +46,33 @@ int64_t lease_connected_ms(const struct supervisor *s) {
     return now_ms - s->beating_since_ms;
 }
 
+/* Runners begin commands only so long: a third of the lease is left for what was begun just before. */
+static void tell_runners(struct supervisor *s) {
+    char boot_id[CLOCK_BOOT_ID_MAX];
+    struct err err = {0};
+    int64_t holds_ms = s->settings.lease_ms - s->settings.lease_ms / HEARTBEATS_PER_LEASE;
+    if (clock_boot_id(boot_id, &err) < 0 ||
+        lease_write(s->state.lease_fd, boot_id, s->beat_ms + holds_ms, &err) < 0)
+        log_error("runners cannot be told of the lease and begin nothing, repeated with the next heartbeat",
+                  LERR(&err));
+}
+
+void lease_is_sure(struct supervisor *s) {
+    s->sure = s->beating_since_ms > 0;
+    if (s->sure)
+        tell_runners(s);
+}
+
+/* Behind a gap others may have been given what is ours: it is looked at before anything is begun. */
 static void note_beat(struct supervisor *s) {
-    if (!lease_connected_ms(s))
+    if (!lease_connected_ms(s)) {
         s->beating_since_ms = clock_boot_ms();
-    s->beat_ms = clock_boot_ms();
+        s->sure = false;
+        s->dispatch.owned_wanted = true;
+    }
+    s->beat_ms = s->beat_sent_ms;
+    if (s->sure)
+        tell_runners(s);
 }
 
 static void on_heartbeat(void *arg, const PGresult *result, const struct err *err) {
@@ -66,6 +90,8 @@ static void on_heartbeat(void *arg, const PGresult *result, const struct err *er
         return;
     }
     note_beat(s);
+    if (s->dispatch.owned_wanted)
+        dispatch_look(s);
     int64_t back = claim_come_back(result);
     if (back) {
         log_warn("jobs of ours were taken for lost and go on", LI("jobs", back));
@@ -97,6 +123,7 @@ void lease_beat(struct supervisor *s) {
         .lost_after_ms = s->settings.lost_after_ms,
     };
     struct claim_self self = startup_self(s);
+    s->beat_sent_ms = clock_boot_ms();
     claim_heartbeat(&c, &self, &beat);
     s->heartbeat_sent = claim_send(s->pool, &c, on_heartbeat, s, NULL) == 0;
 }
