@@ -6,7 +6,9 @@
  * ready     to parent
  * cancel    to runner  force (bool), reason ("requested", "shutdown", "superseded")
  * extend    to runner  run_ms: by so much the run deadline is to lie behind what the spec says, in all (not:
- * more) probed    to parent  ok (bool), detail, cgroup, warning: answer of `berth-runner --probe` A strict
+ * more)
+ * begin     both       from a runner: may the command be begun? to it: it may, once and for all
+ * probed    to parent  ok (bool), detail, cgroup, warning: answer of `berth-runner --probe` A strict
  * decoder: an unknown type or a wrong field is an error, so that a version skew is loud.
  */
 #ifndef BERTH_PROTO_CONTROL_H
@@ -23,6 +25,7 @@
     X(READY, "ready")                                                                                        \
     X(CANCEL, "cancel")                                                                                      \
     X(EXTEND, "extend")                                                                                      \
+    X(BEGIN, "begin")                                                                                        \
     X(PROBED, "probed")
 
 enum control_type {

@@ -1,20 +1,16 @@
 /*
- * license - whether a command may be begun: only while the orchestrator's lease surely holds. Behind it
- * others may have been given the job, because nothing of it had begun here (docs/adr/0012).
+ * license - leave to begin the command. The database has noted, before it is given, that the attempt may have
+ * begun: from then on it is no attempt that others may be given as one that never did (docs/adr/0012).
  */
 #ifndef BERTH_RUNNER_LICENSE_H
 #define BERTH_RUNNER_LICENSE_H
 
-#include "base/ctx.h"
+#include "runner/orders.h"
 
-enum {
-    LICENSE_LOOK_MS = 1000, /* a look at the file, should its notification be lost */
-    LICENSE_ORDERS_MAX = 16 /* of the parent, read before the command is begun */
-};
+enum { LICENSE_ASK_AGAIN_MS = 1000 }; /* the parent may have been unable to ask the database */
 
-/* Waits until the lease in this file holds; *ret_waited_ns: for how long. What the parent has ordered before
- * it renewed the lease has been read then. path NULL, or no such file: there is no lease to wait for. Fails
- * with what has ended the context. */
-int license_await(const char *path, const struct ctx *ctx, int64_t *ret_waited_ns, struct err *err);
+/* Asks the parent and waits for its word; *ret_waited_ns: for how long. Fails with what has ended
+ * orders->live. */
+int license_await(struct orders *orders, int64_t *ret_waited_ns, struct err *err);
 
 #endif

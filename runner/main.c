@@ -20,7 +20,6 @@
 #include "proto/attempt.h"
 #include "proto/child.h"
 #include "proto/control.h"
-#include "proto/lease.h"
 #include "runner/byhand.h"
 #include "runner/job.h"
 #include "runner/place.h"
@@ -106,7 +105,8 @@ static int parent_listen(struct parent *parent, struct err *err) {
     parent->place = (struct job_place){.network_pool = json_get_string(settings, "network_pool"),
                                        .bind_roots = json_get_string(settings, "bind_roots"),
                                        .docker_config = json_get_string(settings, "docker_config"),
-                                       .cgroup_group = parent->config.cgroup};
+                                       .cgroup_group = parent->config.cgroup,
+                                       .licensed = json_get_string(settings, "lease")};
     log_set_level_word(json_get_string(settings, "log_level"));
     if (!parent->state_dir || parent->state_dir[0] != '/')
         return err_set(err, ERR_USAGE, 0, "the parent's message has no absolute state_dir");
@@ -143,8 +143,6 @@ static int run_attempt(const struct parent *parent, const char *name, struct err
     place.name = name;
     place.init_path = init_path;
     place.locks_fd = locks_fd;
-    AUTO_FREE char *lease_path = mem_printf("%s/" LEASE_FILE, parent->state_dir);
-    place.lease_path = lease_path;
     if (job_open(&place, engine, &orders, &job, err) < 0 ||
         control_send(CHILD_FD, &(struct control){.type = CONTROL_READY}, err) < 0 || job_run(job, err) < 0)
         return -1;

@@ -58,6 +58,11 @@ static void on_ready(struct child *child) {
               LI("child_pid", child->pid));
 }
 
+static void on_wants_license(struct child *child) {
+    child->wants_license = child->role == CHILD_RUNNER && !child->fenced;
+    license_ask(child->supervisor);
+}
+
 static void close_messages(struct child *child) {
     child->message_source = sd_event_source_disable_unref(child->message_source);
     if (child->fd >= 0)
@@ -92,6 +97,8 @@ static void read_messages(struct child *child) {
         }
         if (message.type == CONTROL_READY)
             on_ready(child);
+        else if (message.type == CONTROL_BEGIN)
+            on_wants_license(child);
         else if (message.type == CONTROL_PROBED)
             probe_answered(child->supervisor, &message);
         control_done(&message);
@@ -116,6 +123,11 @@ static void send_order(const struct child *runner, const struct control *message
 void care_cancel(const struct child *runner, bool force, enum reason reason) {
     struct control message = {.type = CONTROL_CANCEL, .force = force, .reason = reason};
     send_order(runner, &message, "cancel");
+}
+
+void care_license(const struct child *runner) {
+    struct control message = {.type = CONTROL_BEGIN};
+    send_order(runner, &message, "begin");
 }
 
 void care_extend(const struct child *runner, int64_t run_ms) {
@@ -190,6 +202,7 @@ static void forget_process(struct child *child) {
     close_messages(child);
     child->exit_source = sd_event_source_disable_unref(child->exit_source);
     child->pid = 0;
+    child->wants_license = false;
     child->state = CHILD_WAITING;
 }
 

@@ -141,8 +141,7 @@ static void on_owned(void *arg, const PGresult *result, const struct err *err) {
         dispatch_complain("owned", err);
         d->owned_wanted = true;
     } else {
-        if (orders_fence(s, result) && d->owned_connected)
-            lease_is_sure(s);
+        orders_fence(s, result);
     }
     for (int i = 0; !err && works(s) && i < PQntuples(result); i++) {
         struct claim_ours row = claim_owned_row(result, i);
@@ -179,7 +178,6 @@ void dispatch_look(struct supervisor *s) {
         return;
     struct claim_self self = startup_self(s);
     claim_owned(&c, &self);
-    d->owned_connected = s->beating_since_ms > 0;
     d->owning = dispatch_send(s, &c, on_owned, "owned");
     if (!d->owning) {
         adopt_list_free(d->listing);
@@ -243,6 +241,7 @@ static int on_poll(sd_event_source *source, uint64_t usec, void *arg) {
         return 0;
     sweep(s);
     orders_ask(s);
+    license_ask(s);
     judge_others(s);
     dispatch_look(s);
     dispatch_kick(s);

@@ -3,7 +3,6 @@
 #include "base/log.h"
 #include "orchestrator/supervisor/supervisor.h"
 #include "orchestrator/supervisor/supervisor_private.h"
-#include "proto/lease.h"
 
 static int on_heartbeat_timer(sd_event_source *source, uint64_t usec, void *arg);
 
@@ -46,33 +45,13 @@ int64_t lease_connected_ms(const struct supervisor *s) {
     return now_ms - s->beating_since_ms;
 }
 
-/* Runners begin commands only so long: a third of the lease is left for what was begun just before. */
-static void tell_runners(struct supervisor *s) {
-    char boot_id[CLOCK_BOOT_ID_MAX];
-    struct err err = {0};
-    int64_t holds_ms = s->settings.lease_ms - s->settings.lease_ms / HEARTBEATS_PER_LEASE;
-    if (clock_boot_id(boot_id, &err) < 0 ||
-        lease_write(s->state.lease_fd, boot_id, s->beat_ms + holds_ms, &err) < 0)
-        log_error("runners cannot be told of the lease and begin nothing, repeated with the next heartbeat",
-                  LERR(&err));
-}
-
-void lease_is_sure(struct supervisor *s) {
-    s->sure = s->beating_since_ms > 0;
-    if (s->sure)
-        tell_runners(s);
-}
-
-/* Behind a gap others may have been given what is ours: it is looked at before anything is begun. */
+/* Behind a gap others may have been given what is ours. */
 static void note_beat(struct supervisor *s) {
     if (!lease_connected_ms(s)) {
         s->beating_since_ms = clock_boot_ms();
-        s->sure = false;
         s->dispatch.owned_wanted = true;
     }
     s->beat_ms = s->beat_sent_ms;
-    if (s->sure)
-        tell_runners(s);
 }
 
 static void on_heartbeat(void *arg, const PGresult *result, const struct err *err) {

@@ -60,11 +60,11 @@ static bool is_owned(const PGresult *owned, const char *name) {
     return false;
 }
 
-bool orders_fence(struct supervisor *s, const PGresult *owned) {
+void orders_fence(struct supervisor *s, const PGresult *owned) {
     if (PQntuples(owned) == 0) /* our name is not ours now: the heartbeat finds out why */
-        return false;
+        return;
     if (PQntuples(owned) >= CLAIM_OWNED_MAX) /* perhaps not all of them */
-        return false;
+        return;
     for (size_t i = 0; i < s->children.count; i++) {
         struct child *child = s->children.items[i];
         if (child->role != CHILD_RUNNER || is_owned(owned, child->name) || adopt_is_done(s, child->name))
@@ -75,5 +75,4 @@ bool orders_fence(struct supervisor *s, const PGresult *owned) {
         child->fenced = true; /* also for one that is about to be started again */
         care_cancel(child, false, REASON_REQUESTED);
     }
-    return true;
 }

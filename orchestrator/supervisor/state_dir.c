@@ -16,7 +16,6 @@
 #include "base/fdutil.h"
 #include "base/id.h"
 #include "base/mem.h"
-#include "proto/lease.h"
 
 #define BIN_DIR "bin"
 
@@ -89,10 +88,7 @@ static int make_parts(struct state_dir *d, struct err *err) {
     if ((mkdirat(d->fd, BIN_DIR, 0755) < 0 && errno != EEXIST) || fchmodat(d->fd, BIN_DIR, 0755, 0) < 0)
         return err_sys(err, "make the directory " BIN_DIR);
     d->attempts_fd = openat(d->fd, ATTEMPT_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (d->attempts_fd < 0)
-        return err_sys(err, "open the directory " ATTEMPT_DIR);
-    d->lease_fd = openat(d->fd, LEASE_FILE, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, LEASE_MODE);
-    return d->lease_fd < 0 ? err_sys(err, "open the file " LEASE_FILE) : 0;
+    return d->attempts_fd < 0 ? err_sys(err, "open the directory " ATTEMPT_DIR) : 0;
 }
 
 static int open_all(const char *path, struct state_dir *d, struct err *err) {
@@ -123,7 +119,6 @@ int state_dir_open(const char *path, struct state_dir *ret_dir, struct err *err)
 
 void state_dir_close(struct state_dir *dir) {
     cleanup_fd_p(&dir->attempts_fd);
-    cleanup_fd_p(&dir->lease_fd);
     cleanup_fd_p(&dir->lock_fd);
     cleanup_fd_p(&dir->fd);
     *dir = STATE_DIR_NONE;

@@ -4,7 +4,6 @@
  *   lock         held by the one berthd that uses the directory
  *   id           uuid of the directory, made once: tells two orchestrators of one name apart
  *   instance     the name at the first start
- *   lease        until when the lease surely holds, for runners (proto/lease.h)
  *   cgroup       the group over all jobs, as the engine's last probe said
  *   admin_token  0600
  *   attempts/    0700, proto/attempt.h
@@ -27,11 +26,11 @@ enum { STATE_INIT_MAX_BYTES = 16 * 1024 * 1024, STATE_TOKEN_BYTES = 32, STATE_HO
 #define STATE_TOKEN_PREFIX "berth_"
 
 struct state_dir {
-    int fd, lock_fd, attempts_fd, lease_fd; /* -1: not open */
+    int fd, lock_fd, attempts_fd; /* -1: not open */
     char id[ATTEMPT_ID_MAX];
     char home[STATE_HOME_MAX]; /* boot id and inode of the lock: a copy of the directory has another one */
 };
-#define STATE_DIR_NONE ((struct state_dir){.fd = -1, .lock_fd = -1, .attempts_fd = -1, .lease_fd = -1})
+#define STATE_DIR_NONE ((struct state_dir){.fd = -1, .lock_fd = -1, .attempts_fd = -1})
 
 /* ERR_LIMIT when another berthd has it, else what is wrong with the remedy. */
 int state_dir_open(const char *path, struct state_dir *ret_dir, struct err *err);

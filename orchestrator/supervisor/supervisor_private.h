@@ -35,9 +35,9 @@ enum phase {
 
 struct dispatch {
     sd_event_source *poll_timer, *retry_timer, *due_timer;
-    bool sweeping, claiming, ordering, owning, judging; /* a statement of this kind is on its way */
+    bool sweeping, claiming, ordering, owning, judging,
+        licensing; /* a statement of this kind is on its way */
     bool sweep_again, claim_again, order_again, owned_wanted;
-    bool owned_connected; /* heartbeats went without a gap when what is ours was asked for */
     unsigned fetching, changing; /* statements on their way */
     int64_t owned_at_ms;         /* when we last looked at what is ours */
     int64_t directory_retry_ms;  /* claims pause for so long: a directory could not be made; 0: they do not */
@@ -68,8 +68,7 @@ struct supervisor {
     int64_t engine_wait_until_ms;
     bool leave_recorded, heartbeat_sent, heartbeat_again;
     int64_t beating_since_ms, beat_ms; /* heartbeats without a gap, the last one; 0: none yet */
-    int64_t beat_sent_ms;              /* when the one on its way was sent; beat_ms likewise of an answered one */
-    bool sure; /* of what is ours: it was looked at since heartbeats go without a gap, and the rest is fenced */
+    int64_t beat_sent_ms; /* when the one on its way was sent; beat_ms likewise of an answered one */
     char *probe_detail;
     char *cgroup; /* over all jobs of ours, as the probe says; NULL: there is none */
 };
@@ -90,6 +89,7 @@ int care_add_runner(struct supervisor *s, const char *name, const struct spec *s
 void care_let_go(struct child *child); /* closes its socket: it ends by itself */
 void care_kill_all(struct supervisor *s);
 void care_cancel(const struct child *runner, bool force, enum reason reason);
+void care_license(const struct child *runner);
 void care_extend(const struct child *runner, int64_t run_ms);
 /* Kills a runner that hangs, so that it is started again; not one that has just been started. */
 void care_replace(struct child *runner, int64_t late_ms);
@@ -105,15 +105,18 @@ void dispatch_kick(struct supervisor *s); /* there may be work or room: claim no
 void dispatch_hint(struct supervisor *s, const char *channel,
                    const char *payload);              /* from the database; NULL: connected again */
 void dispatch_directory_failed(struct supervisor *s); /* claims pause */
-void dispatch_look(struct supervisor *s); /* at what is ours, if that is wanted or was long ago */
+void dispatch_look(struct supervisor *s);             /* at what is ours, if that is wanted or was long ago */
 void dispatch_end(struct supervisor *s);
 bool dispatch_send(struct supervisor *s, const struct claim *c, db_done *done, const char *what);
 void dispatch_complain(const char *what, const struct err *err);
 
 /* orders.c */
 void orders_ask(struct supervisor *s);
-/* Stops the runners of attempts that are not ours any more. False: the answer is not whole. */
-bool orders_fence(struct supervisor *s, const PGresult *owned);
+void orders_fence(struct supervisor *s,
+                  const PGresult *owned); /* runners of attempts that are not ours any more */
+
+/* license.c */
+void license_ask(struct supervisor *s); /* for the runners that want to begin their commands */
 
 /* judge.c */
 void judge_others(struct supervisor *s);
@@ -134,8 +137,6 @@ bool adopt_listed(char *const *list, const char *name);
 
 /* lease.c */
 int64_t lease_connected_ms(const struct supervisor *s); /* for how long heartbeats have gone without a gap */
-/* What is ours was asked for at a moment when heartbeats went without a gap, and what is not is fenced. */
-void lease_is_sure(struct supervisor *s);
 int lease_begin(struct supervisor *s, struct err *err);
 void lease_beat(struct supervisor *s);  /* now: it tells what others have written into our row */
 void lease_leave(struct supervisor *s); /* records the clean exit; sets leave_recorded */

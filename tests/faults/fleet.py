@@ -66,6 +66,10 @@ class Host(Berth):
         wait_until(lambda: self.job(job)["status"] == "running" and ledger.attempts(job), lambda: f"{job} runs: {self.log()[-2000:]}")
         return job
 
+    def on_engine(self):
+        """Without probes of the engine whose parent was killed: the reaper leaves them for a quarter of an hour."""
+        return [name for name in super().on_engine() if not name.startswith("berth-probe-")]
+
     def directories(self):
         return [d.name for d in self.state.glob("attempts/*")]
 

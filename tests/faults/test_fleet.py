@@ -5,6 +5,7 @@
 import contextlib
 import heapq
 import itertools
+import json
 import os
 import signal
 import time
@@ -13,7 +14,7 @@ import pytest
 
 from engine import Engine
 from fleet import Host, Ledger, live_mains
-from support import wait_until
+from support import IMAGE, wait_until
 
 SETTINGS = {"BERTH_LEASE": "4s", "BERTH_LOST_AFTER": "10s", "BERTH_SLOTS": "5", "BERTH_REAP_INTERVAL": "5s"}
 RETRIES = 4
@@ -97,7 +98,7 @@ class Fleet:
             host = self.dice.choice(idle)
             self.busy.add(host)
             self.dice.choice((self.kill_all, self.freeze_all, self.kill_one, self.stop_one))(host)
-        pause = self.dice.uniform(0.3, 2.5)
+        pause = self.dice.uniform(0.2, 2)
         if time.monotonic() + pause < until:
             self.at(pause, self.strike, until)
 
@@ -142,15 +143,24 @@ def fleet(postgres, dice):
         ledger.destroy()
 
 
+def length(n):
+    return 5 + 7 * n % 50
+
+
 def lines_of(n, attempt):
-    return b"".join(b"job %d attempt %d line %d\n" % (n, attempt, i) for i in range(5 + n % 20))
+    return b"".join(b"job %d attempt %d line %d\n" % (n, attempt, i) for i in range(length(n)))
 
 
-def submit(fleet, n):
+def spec_of(fleet, n):
     script = fleet.ledger.script + (
-        f"i=0; while [ $i -lt {5 + n % 20} ]; do echo job {n} attempt $BERTH_ATTEMPT line $i; i=$((i+1)); sleep 0.2; done; exit {n % 3}")
-    return fleet.hosts[0].script(script, mounts=fleet.ledger.mounts, stop={"grace": "1s"},
-                                 retry={"max": RETRIES, "delay": "100ms", "on": ["infrastructure"]})
+        f"i=0; while [ $i -lt {length(n)} ]; do echo job {n} attempt $BERTH_ATTEMPT line $i; i=$((i+1)); sleep 0.2; done; exit {n % 3}")
+    return {"image": IMAGE, "script": script, "mounts": fleet.ledger.mounts, "stop": {"grace": "1s"},
+            "retry": {"max": RETRIES, "delay": "100ms", "on": ["infrastructure"]}}
+
+
+def submit(fleet, jobs, n):
+    """In SQL: there may be no gateway at the moment."""
+    jobs[n] = fleet.hosts[0].sql(f"select berth.submit($spec${json.dumps(spec_of(fleet, n))}$spec$::jsonb)")
 
 
 def check_ledger(fleet, jobs):
@@ -183,7 +193,9 @@ def check_job(fleet, n, job):
 def test_every_job_ends_once_whatever_happens_to_the_hosts(fleet, long):
     seconds = float(os.environ.get("BERTH_FLEET_S", 300 if long else 40))
     count = int(os.environ.get("BERTH_FLEET_JOBS", 300 if long else 30))
-    jobs = [submit(fleet, n) for n in range(count)]
+    jobs = [None] * count
+    for n in range(count):  # a third at once, the others as time goes by
+        fleet.at(max(0.0, (n - count / 3) / count) * seconds, submit, fleet, jobs, n)
     try:
         fleet.storm(seconds)
         sql = fleet.hosts[0].sql
@@ -196,9 +208,8 @@ def test_every_job_ends_once_whatever_happens_to_the_hosts(fleet, long):
         check_ledger(fleet, jobs)
         for n, job in enumerate(jobs):
             check_job(fleet, n, job)
-    except BaseException:
+    finally:
         print("\n".join(fleet.done))
-        raise
     attempts = fleet.hosts[0].sql("select count(*), count(*) filter (where freed),"
                                   " count(*) filter (where reason = 'orchestrator_lost' and not freed) from berth.attempts")
     print(f"{len(fleet.done)} faults, attempts | freed | lost: {attempts}, ledger {len(fleet.ledger.lines())}")

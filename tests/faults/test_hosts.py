@@ -138,7 +138,7 @@ def test_what_had_not_begun_is_taken_over_and_not_begun_by_its_first_owner(hosts
     os.kill(first.process.pid, signal.SIGSTOP)
     second = other_that_takes_over(hosts, first, job)
     say_ready(first, job, 1)
-    wait_until(lambda: "lease is over" in first.log(), "the first runner waits")
+    wait_until(lambda: "no leave to begin" in first.log(), "the first runner waits")
     say_ready(second, job, 2)
     view = second.wait(job)
     assert (view["status"], view["attempt"]) == ("succeeded", 2), view
@@ -168,7 +168,7 @@ def test_what_waited_for_the_lease_begins_when_it_holds_again(hosts, ledger):
     os.kill(first.process.pid, signal.SIGSTOP)
     wait_until(lambda: first.sql("select now() - heartbeat_at > lease from berth.orchestrators") == "t", "the lease is over")
     say_ready(first, job, 1)
-    wait_until(lambda: "lease is over" in first.log(), "its runner waits")
+    wait_until(lambda: "no leave to begin" in first.log(), "its runner waits")
     assert ledger.attempts(job) == []
     os.kill(first.process.pid, signal.SIGCONT)
     view = first.wait(job)
