@@ -8,6 +8,7 @@
  * extend    to runner  run_ms: by so much the run deadline is to lie behind what the spec says, in all (not:
  *                      more)
  * probed    to parent  ok (bool), detail, cgroup, warning: answer of `berth-runner --probe`
+ * begin     both       from a runner: may the command be begun? to it: it may, once and for all
  * health    to parent (of the reaper), to gateway  part, ok (bool), detail: whether a dependency of jobs is
  * there
  *
@@ -27,6 +28,7 @@
     X(READY, "ready")                                                                                        \
     X(CANCEL, "cancel")                                                                                      \
     X(EXTEND, "extend")                                                                                      \
+    X(BEGIN, "begin")                                                                                        \
     X(PROBED, "probed")                                                                                      \
     X(HEALTH, "health")
 

@@ -54,24 +54,25 @@ static bool is_owned(const PGresult *owned, const char *name) {
     char one[ATTEMPT_NAME_MAX];
     for (int i = 0; i < PQntuples(owned); i++) {
         struct claim_ours row = claim_owned_row(owned, i);
-        if (strcmp(attempt_dir_name(row.job, (int)row.number, one), name) == 0)
+        if (row.job && strcmp(attempt_dir_name(row.job, (int)row.number, one), name) == 0)
             return true;
     }
     return false;
 }
 
 void orders_fence(struct supervisor *s, const PGresult *owned) {
+    if (PQntuples(owned) == 0) /* our name is not ours now: the heartbeat finds out why */
+        return;
     if (PQntuples(owned) >= CLAIM_OWNED_MAX) /* perhaps not all of them */
         return;
     for (size_t i = 0; i < s->children.count; i++) {
         struct child *child = s->children.items[i];
-        if (child->role != CHILD_RUNNER || child->pid <= 0 || is_owned(owned, child->name) ||
-            adopt_is_done(s, child->name))
+        if (child->role != CHILD_RUNNER || is_owned(owned, child->name) || adopt_is_done(s, child->name))
             continue;
         if (!child->fenced)
             log_warn("attempt has ended in the database without its runner, stopping it",
                      LS("attempt", child->name));
-        child->fenced = true;
+        child->fenced = true; /* also for one that is about to be started again */
         care_cancel(child, false, REASON_REQUESTED);
     }
 }

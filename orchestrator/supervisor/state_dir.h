@@ -22,12 +22,13 @@
 #include "base/err.h"
 #include "proto/attempt.h"
 
-enum { STATE_INIT_MAX_BYTES = 16 * 1024 * 1024, STATE_TOKEN_BYTES = 32 };
+enum { STATE_INIT_MAX_BYTES = 16 * 1024 * 1024, STATE_TOKEN_BYTES = 32, STATE_HOME_MAX = 64 };
 #define STATE_TOKEN_PREFIX "berth_"
 
 struct state_dir {
     int fd, lock_fd, attempts_fd; /* -1: not open */
     char id[ATTEMPT_ID_MAX];
+    char home[STATE_HOME_MAX]; /* boot id and inode of the lock: a copy of the directory has another one */
 };
 #define STATE_DIR_NONE ((struct state_dir){.fd = -1, .lock_fd = -1, .attempts_fd = -1})
 

@@ -9,9 +9,13 @@ enum { LONG_MS = 3600000 };
 
 /* "two" has the job "a", started or not. Results are the caller's. */
 static PGresult *taken_by_two(bool started) {
+    static const struct claim_beat said = {.slots = 4};
     struct claim_want w = want(1);
+    struct claim c;
+    claim_heartbeat(&c, &two, &said);
+    tell(&c);
     add("a", 0, 1, 0);
-    w.name = "two";
+    w.self = two;
     PGresult *r = take(db, w);
     cr_assert_eq(PQntuples(r), 1);
     if (started)
@@ -39,7 +43,7 @@ static void expect_judged(const char *name, int64_t connected_ms, int64_t freed,
 static int64_t beat_of_two(void) {
     static const struct claim_beat beat = {.slots = 4};
     struct claim c;
-    claim_heartbeat(&c, "two", STATE_TWO, &beat);
+    claim_heartbeat(&c, &two, &beat);
     AUTO_RESULT PGresult *r = ask(db, &c);
     cr_assert_eq(PQntuples(r), 1);
     return claim_come_back(r);
@@ -91,9 +95,10 @@ Test(claim_lost, what_has_not_started_goes_to_others_and_its_owner_is_fenced) {
     cr_expect_gt(claim_row(again, 0).token, old.token);
     /* The old owner comes back. */
     cr_expect_eq(beat_of_two(), 0);
-    claim_owned(&c, "two");
+    claim_owned(&c, &two);
     AUTO_RESULT PGresult *owned = ask(db, &c);
-    cr_expect_eq(PQntuples(owned), 0);
+    cr_assert_eq(PQntuples(owned), 1);
+    cr_expect_null(claim_owned_row(owned, 0).job);
     claim_release(&c, &old);
     tell(&c);
     claim_refuse(&c, &old, REASON_INTERNAL, "stranger");
@@ -116,7 +121,7 @@ Test(claim_lost, an_attempt_that_never_started_is_no_retry_and_the_next_one_has_
                 "t");
     for (int number = 2; number <= 3; number++) { /* the second one is given up, the third one too */
         struct claim_want w = want(1);
-        w.name = "two";
+        w.self = two;
         beat_of_two();
         AUTO_RESULT PGresult *again = take(db, w);
         cr_assert_eq(PQntuples(again), 1);
@@ -168,7 +173,7 @@ Test(claim_lost, an_owner_that_comes_back_in_time_goes_on) {
         run(rows[i].before);
         silence_two();
         expect_judged("one", LONG_MS, 0, 1);
-        claim_owned(&c, "two");
+        claim_owned(&c, &two);
         AUTO_RESULT PGresult *owned = ask(db, &c);
         cr_expect_eq(PQntuples(owned), 1, "a lost one is still its own");
         cr_expect_eq(beat_of_two(), 1);
@@ -294,7 +299,7 @@ Test(claim_lost, its_end_and_its_owner_at_the_same_time) {
         silence_two();
         expect_judged("one", LONG_MS, 0, 1);
         claim_end_lost(&ending, &job, "gone", -1, 0);
-        claim_heartbeat(&owner, "two", STATE_TWO, &beat);
+        claim_heartbeat(&owner, &two, &beat);
         cr_assert_eq(db_begin(db, &ctx, &err), 0);
         PQclear(ask(db, owner_first ? &owner : &ending));
         ask_until_blocked(owner_first ? &ending : &owner, 1, &all);
@@ -317,6 +322,69 @@ Test(claim_lost, one_that_has_started_without_its_job_saying_so_is_lost) {
     silence_two();
     expect_judged("one", LONG_MS, 0, 1);
     expect_text("select finished_at is null from berth.attempts", "t");
+    end();
+}
+
+/* Licensed: it may have begun, whatever the scribe has told yet. */
+Test(claim_lost, one_that_may_have_begun_is_lost_and_one_that_was_given_away_may_not_begin) {
+    begin("licensed");
+    for (int licensed = 0; licensed < 2; licensed++) {
+        struct claim c;
+        char wanted[128];
+        AUTO_RESULT PGresult *r = taken_by_two(false);
+        snprintf(wanted, sizeof wanted, "[{\"job\":\"%s\",\"number\":1}]", claim_row(r, 0).job);
+        claim_license(&c, &one, wanted);
+        AUTO_RESULT PGresult *strangers = ask(db, &c);
+        cr_expect_eq(PQntuples(strangers), 0);
+        if (!licensed)
+            silence_two();
+        if (!licensed)
+            expect_judged("one", LONG_MS, 1, 0);
+        for (int i = 0; i < 2; i++) { /* repeatable */
+            claim_license(&c, &two, wanted);
+            AUTO_RESULT PGresult *given = ask(db, &c);
+            cr_assert_eq(PQntuples(given), licensed);
+            if (licensed)
+                cr_expect_str_eq(claim_owned_row(given, 0).job, claim_row(r, 0).job);
+        }
+        silence_two();
+        if (licensed)
+            expect_judged("one", LONG_MS, 0, 1);
+        expect_text(JOB, licensed ? "lost/orchestrator_lost/two/1" : "queued/nobody/1");
+        run("delete from berth.jobs");
+    }
+    end();
+}
+
+/* Whoever is first: never both. */
+Test(claim_lost, its_license_and_its_judge_at_the_same_time) {
+    begin("license_race");
+    for (int judge_first = 0; judge_first < 2; judge_first++) {
+        struct claim license, judging;
+        struct at_once all;
+        char wanted[128];
+        AUTO_RESULT PGresult *r = taken_by_two(false);
+        snprintf(wanted, sizeof wanted, "[{\"job\":\"%s\",\"number\":1}]", claim_row(r, 0).job);
+        silence_two();
+        claim_license(&license, &two, wanted);
+        claim_judge(&judging, "one", LONG_MS);
+        cr_assert_eq(db_begin(db, &ctx, &err), 0);
+        PQclear(ask(db, judge_first ? &judging : &license));
+        if (judge_first)
+            ask_until_blocked(&license, 1, &all);
+        else
+            ask_at_once(&judging, 1, &all); /* which passes over it */
+        cr_assert_eq(db_commit(db, &ctx, &err), 0);
+        ask_to_the_end();
+        cr_assert(all.results[0], "%s", all.errs[0].text);
+        if (judge_first)
+            cr_expect_eq(PQntuples(all.results[0]), 0);
+        else
+            cr_expect_eq(claim_judged(all.results[0]).freed + claim_judged(all.results[0]).lost, 0);
+        at_once_done(&all);
+        expect_text(JOB, judge_first ? "queued/nobody/1" : "preparing/two/1");
+        run("delete from berth.jobs");
+    }
     end();
 }
 
