@@ -22,6 +22,7 @@
 enum {
     LOCK_NAME_MAX = 32,
     LOCK_MODE = 0600,
+    LOCK_TRIES_MAX = 16,
     STAMP_MAX = 8192, /* bytes of what a lock file says */
 };
 
@@ -105,7 +106,7 @@ static const char *lock_name(const char *image, char out[LOCK_NAME_MAX]) {
     return out;
 }
 
-static int lock(struct turn *turn, struct err *err) {
+static int lock_once(struct turn *turn, struct err *err) {
     char name[LOCK_NAME_MAX];
     turn->lock_fd = openat(turn->pull->lock_dir_fd, lock_name(turn->pull->image, name),
                            O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, LOCK_MODE);
@@ -113,11 +114,24 @@ static int lock(struct turn *turn, struct err *err) {
         return err_sys(err, "open the lock of pulls of %s", turn->pull->image);
     if (flock(turn->lock_fd, LOCK_EX | LOCK_NB) == 0)
         return 0;
-    if (errno == EWOULDBLOCK) {
+    if (errno == EWOULDBLOCK && !turn->waited) {
         turn->waited = true;
         system_log(turn->pull->dir_fd, "Waiting for image %s: another job is pulling it", turn->pull->image);
     }
     return lock_wait(turn->lock_fd, turn->ctx, "wait for another pull of the image", err);
+}
+
+/* The reaper removes old locks that nobody holds: one that was removed before we had it keeps nobody out. */
+static int lock(struct turn *turn, struct err *err) {
+    struct stat st = {0};
+    for (int i = 0; i < LOCK_TRIES_MAX; i++) {
+        if (lock_once(turn, err) < 0)
+            return -1;
+        if (fstat(turn->lock_fd, &st) == 0 && st.st_nlink > 0)
+            return 0;
+        close(STEAL_FD(turn->lock_fd));
+    }
+    return err_set(err, ERR_BUG, 0, "the lock of pulls of %s is removed again and again", turn->pull->image);
 }
 
 /* What came of the pull that began at this time. Losing it costs a pull. */
