@@ -7,7 +7,7 @@ import secrets
 import subprocess
 import uuid
 
-from support import IMAGE, docker
+from support import BUILD, IMAGE, docker
 
 OLD_S = 2 * 3600  # beyond what the reaper lets lie
 
@@ -136,11 +136,10 @@ class Field:
                 path.rmdir()
 
 
-def reap(berth, *options):
+def reap(berth, *options, **settings):
     """What `berthd reap` says: {(kind, name)}, and its last line."""
-    from support import BUILD
-    done = subprocess.run([str(BUILD / "orchestrator" / "berthd"), "reap", *options], env=berth.environment(), capture_output=True, text=True,
-                          timeout=120)
+    done = subprocess.run([str(BUILD / "orchestrator" / "berthd"), "reap", *options], env={**berth.environment(), **settings},
+                          capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     *lines, last = done.stdout.splitlines()
     return {tuple(line.split(": ")[0].split(" ", 1)) for line in lines}, last

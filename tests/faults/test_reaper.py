@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+from holding import Holding
 from orphans import Field, reap
 from support import docker, wait_until
 
@@ -154,3 +155,62 @@ def test_a_start_storm_under_a_prune_every_100_ms(new_berth, long):
         assert (view["status"], view["exit_code"], view["attempt"]) == ("failed" if n % 3 else "succeeded", n % 3, 1), view
         assert view["log"]["complete"] and berth.output(job) == b"%d\n" % n
     assert not removed(berth), "nothing alive was taken for an orphan"
+
+
+def reap_held(berth, **when):
+    """A sweep that is held up where it lists the containers."""
+    engine = Holding("/containers/json", **when)
+    try:
+        return reap(berth, DOCKER_HOST=engine.host)
+    finally:
+        engine.close()
+
+
+def test_what_begins_while_the_engine_is_asked_stays(new_berth):
+    berth = new_berth(BERTH_REAP_INTERVAL="1d")
+    jobs = []
+
+    def begin():
+        jobs.append(berth.script("echo up; while [ ! -e /go ]; do sleep 0.1; done; exit 7", network="private"))
+        wait_until(lambda: berth.output(jobs[0]) == b"up\n", "it runs")
+
+    assert reap_held(berth, before=begin) == (set(), "0 orphans found"), "on the engine's list, and its directory was not there before"
+    docker("exec", f"berth-{jobs[0]}-1-main", "touch", "/go")
+    view = berth.wait(jobs[0])
+    assert (view["status"], view["exit_code"], view["attempt"]) == ("failed", 7, 1), view
+
+
+def test_what_ends_while_the_engine_is_asked_is_no_orphan(new_berth):
+    berth = new_berth(BERTH_REAP_INTERVAL="1d")
+    job = berth.script("echo up; sleep 600", network="private")
+    wait_until(lambda: berth.output(job) == b"up\n", "it runs")
+
+    def end():
+        berth.cancel(job, force=True)
+        berth.wait(job)
+        wait_until(lambda: not list((berth.state / "attempts").iterdir()), "its directory is gone")
+
+    assert reap_held(berth, after=end) == (set(), "0 orphans found"), "it was cleaned up by its runner"
+
+
+def test_nothing_is_removed_unless_both_sides_answer(new_berth, field_of):
+    berth = new_berth(BERTH_REAP_INTERVAL="1d")
+    field = field_of(berth)
+    field.plant("container", field.container(field.labels()))
+    field.plant("volume", field.volume(field.labels(role=None)))
+    field.plant_file("directory", field.directory("."))
+    wait_until(lambda: reap(berth, "--dry-run")[0] == field.orphans, "all are found")
+    for what, settings in {"database": {"BERTH_DATABASE_URL": "host=/nowhere dbname=berth"}, "engine": {"DOCKER_HOST": "unix:///nowhere.sock"},
+                           "directory": {"BERTH_STATE_DIR": "/tmp"}}.items():
+        with pytest.raises(AssertionError, match="nothing was removed"):
+            reap(berth, **settings)
+        assert field.is_left() == field.orphans, f"without its {what}"
+    cluster = berth.cluster()
+    berth.sql("update berth.cluster set id = gen_random_uuid()")  # as after a database was made anew
+    kill_amid_the_work(berth, 0)
+    wait_until(lambda: any("of cluster" in line.get("error", "") for line in berth.log_lines() if line["msg"].startswith("cannot see both")),
+               "the next reaper sees that the database is another one")
+    assert field.is_left() == field.orphans
+    berth.sql(f"update berth.cluster set id = '{cluster}'")
+    assert reap(berth)[0] == field.orphans
+    assert not field.is_left()
