@@ -209,7 +209,18 @@ static void tell_done(const struct pull *pull, const struct image_info *info, in
                pull_news_size(info->size_bytes, size));
 }
 
+/* The id that the reference has now; "" when it has none, "?" when that cannot be known. Owned by the caller.
+ */
+static char *id_now(const struct turn *turn) {
+    AUTO_IMAGE_INFO struct image_info info = {0};
+    struct err why = {0};
+    if (image_inspect(turn->pull->engine, turn->ctx, turn->pull->image, &info, &why) == 0)
+        return mem_strdup(info.id);
+    return mem_strdup(engine_status_is(&why, 404) ? "" : "?");
+}
+
 static int pull_and_look(struct turn *turn, struct image_info *ret_info, struct err *err) {
+    AUTO_FREE char *before = id_now(turn);
     int64_t began_ns = clock_boot_ns();
     if (pull_once(turn, err) < 0) {
         if (turn->reason != REASON_NONE)
@@ -222,6 +233,8 @@ static int pull_and_look(struct turn *turn, struct image_info *ret_info, struct 
         return fault(turn, err, REASON_PULL_FAILED,
                      "The image \"%.200s\" was pulled, and was removed from the engine at once.",
                      turn->pull->image);
+    if (found > 0 && turn->pull->came && *before != '?' && strcmp(before, ret_info->id) != 0)
+        *turn->pull->came = true;
     if (found > 0)
         tell_done(turn->pull, ret_info, (clock_boot_ns() - began_ns) / NS_PER_MS);
     return found;

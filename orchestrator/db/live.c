@@ -109,3 +109,13 @@ int live_unfinished(struct db *db, const struct ctx *ctx, const char *jobs, stru
         return err_wrap(err, "list the jobs with volumes that have not ended");
     return take_names(rows, LIVE_ATTEMPTS_MAX, "jobs with volumes", ret, err);
 }
+
+int live_wanted(struct db *db, const struct ctx *ctx, struct live_names *ret, struct err *err) {
+    AUTO_RESULT PGresult *rows = NULL;
+    if (DB_EXEC(db, ctx,
+                "select distinct unnest(berth.spec_images(spec)) from berth.jobs"
+                " where status in (select name from berth.statuses where not terminal) limit $1",
+                &rows, err, DB_INT(LIVE_WANTED_MAX + 1)) < 0)
+        return err_wrap(err, "list the images that jobs want");
+    return take_names(rows, LIVE_WANTED_MAX, "different images are wanted", ret, err);
+}

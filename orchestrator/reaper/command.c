@@ -60,7 +60,7 @@ int reap_command(const struct settings *settings, bool dry_run) {
     AUTO_WORK struct work work = {0};
     int orphans = -1;
     if (prepare(&work, settings, &err) == 0)
-        orphans = work_sweep(&work, dry_run, print_orphan, &err);
+        orphans = work_sweep(&work, dry_run, true, print_orphan, &err);
     if (orphans < 0) {
         fprintf(stderr, "berthd reap: nothing was removed: %s\n", err.text);
         return CHILD_EXIT_AWAY;

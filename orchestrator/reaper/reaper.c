@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "orchestrator/db/keep.h"
 #include "orchestrator/reaper/work.h"
 #include "proto/child.h"
 #include "proto/control.h"
@@ -12,10 +14,12 @@
 enum {
     ENGINE_LOOK_EVERY_MS = 3000, /* for /readyz */
     ENGINE_LOOK_TIMEOUT_MS = 5000,
+    KEEP_LOGS_EVERY_MS = 10 * 60 * 1000,
 };
 
 struct reaper {
     struct work work;
+    int64_t logs_at_ms; /* when logs were looked after, CLOCK_BOOTTIME; 0: not yet */
     struct ctx_watch watch;
     bool blind;     /* the last sweep could not see one side; said once */
     bool powerless; /* the packet filter's rules could not be set anew; said once */
@@ -43,9 +47,23 @@ static void log_orphan(const char *kind, const char *name, const char *why, cons
         log_info("orphan removed", LS("kind", kind), LS("name", name), LS("why", why));
 }
 
+/* What cannot be made now is made later: until then rows lie in the default partition. */
+static void make_days(struct reaper *r) {
+    struct err err = {0};
+    struct ctx ctx = ctx_child(&r->work.ctx);
+    ctx_deadline_in(&ctx, SWEEP_LIST_TIMEOUT_MS);
+    if (keep_make_days(r->work.db, &ctx, &err) < 0)
+        log_warn("no partitions for the logs of the next days yet", LERR(&err));
+}
+
 static void sweep_and_log(struct reaper *r) {
     struct err err = {0};
-    if (work_sweep(&r->work, false, log_orphan, &err) >= 0) {
+    int64_t now_ms = clock_boot_ms();
+    bool logs = !r->logs_at_ms || now_ms - r->logs_at_ms >= KEEP_LOGS_EVERY_MS;
+    if (work_sweep(&r->work, false, logs, log_orphan, &err) >= 0) {
+        if (logs)
+            make_days(r);
+        r->logs_at_ms = logs ? now_ms : r->logs_at_ms;
         if (r->blind)
             log_info("sweeping again: engine and database can be seen");
         r->blind = false;

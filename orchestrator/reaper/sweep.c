@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "orchestrator/db/keep.h"
 #include "orchestrator/reaper/files.h"
+#include "orchestrator/reaper/images.h"
 #include "orchestrator/reaper/known.h"
 #include "proto/labels.h"
 #include "runner/limits/limits.h"
@@ -85,6 +87,18 @@ static int confirm(const struct sweep *sweep, const struct ctx *ctx, struct plan
     return 0;
 }
 
+static int plan_logs(const struct sweep *sweep, const struct ctx *ctx, struct plan *plan, struct err *err) {
+    struct keep_days days = {0};
+    if (!sweep->keep_logs || !sweep->log_retention_ms)
+        return 0;
+    if (keep_expired(sweep->db, ctx, sweep->log_retention_ms, &days, err) < 0)
+        return -1;
+    for (size_t i = 0; i < days.count; i++)
+        plan_add(plan, ORPHAN_LOG, days.items[i], days.items[i],
+                 "all jobs of that day ended long enough ago");
+    return 0;
+}
+
 /* Containers go first: they keep networks, volumes and groups. */
 static int make_plan(const struct sweep *sweep, const struct ctx *parent, struct plan *plan,
                      struct err *err) {
@@ -106,7 +120,7 @@ static int make_plan(const struct sweep *sweep, const struct ctx *parent, struct
     if (confirm(sweep, &ctx, plan, err) < 0)
         return -1;
     files_plan(sweep, &files, &seen, plan);
-    return 0;
+    return images_plan(sweep, &ctx, plan, err) < 0 ? -1 : plan_logs(sweep, &ctx, plan, err);
 }
 
 /* --- how it goes --- */
@@ -140,12 +154,23 @@ static int remove_group(const struct sweep *sweep, const struct ctx *ctx, const 
     return limits_clear(orphan->id, err);
 }
 
+static int remove_log(const struct sweep *sweep, const struct ctx *ctx, const struct orphan *orphan,
+                      struct err *err) {
+    return keep_drop_day(sweep->db, ctx, orphan->id, sweep->log_retention_ms, err);
+}
+
 static remove_one *const removers[ORPHAN_COUNT] = {
-    [ORPHAN_CONTAINER] = remove_container, [ORPHAN_OVERDUE] = kill_container,
-    [ORPHAN_NETWORK] = remove_network,     [ORPHAN_VOLUME] = remove_volume,
-    [ORPHAN_CGROUP] = remove_group,        [ORPHAN_DIRECTORY] = files_remove,
-    [ORPHAN_LOCK] = files_remove,          [ORPHAN_PROBE] = files_remove,
+    [ORPHAN_CONTAINER] = remove_container,
+    [ORPHAN_OVERDUE] = kill_container,
+    [ORPHAN_NETWORK] = remove_network,
+    [ORPHAN_VOLUME] = remove_volume,
+    [ORPHAN_CGROUP] = remove_group,
+    [ORPHAN_DIRECTORY] = files_remove,
+    [ORPHAN_LOCK] = files_remove,
+    [ORPHAN_PROBE] = files_remove,
     [ORPHAN_INIT] = files_remove,
+    [ORPHAN_IMAGE] = images_remove,
+    [ORPHAN_LOG] = remove_log,
 };
 
 static void bury(const struct sweep *sweep, const struct ctx *parent, const struct orphan *orphan) {

@@ -32,6 +32,10 @@ struct sweep {
     const char *state_dir;
     int state_fd, attempts_fd; /* that directory, and attempts/ below it */
     const char *group;         /* the control group over all jobs; NULL or "": there is none */
+    int64_t images_high_bytes; /* 0: no image goes; above it, some go until there are no more than low */
+    int64_t images_low_bytes;
+    int64_t log_retention_ms; /* 0: logs stay for ever */
+    bool keep_logs;           /* partitions are looked after with this sweep */
     bool dry_run;
     /* Told for each orphan, and each container that was killed for being overdue; error is NULL when it was
      * removed (or would be). */

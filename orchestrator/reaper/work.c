@@ -16,7 +16,11 @@ int work_open(struct work *work, struct err *err) {
     return engine_open(&engine, &work->engine, err);
 }
 
-int work_sweep(struct work *work, bool dry_run, work_told *on_orphan, struct err *err) {
+static int64_t low_mark(const struct settings *s) {
+    return s->images_low_bytes ? s->images_low_bytes : s->images_high_bytes / 4 * 3;
+}
+
+int work_sweep(struct work *work, bool dry_run, bool keep_logs, work_told *on_orphan, struct err *err) {
     const char *state_dir = work->settings.state_dir;
     AUTO_FD int state_fd = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     AUTO_FD int attempts_fd = openat(state_fd, PLACE_ATTEMPTS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -34,6 +38,10 @@ int work_sweep(struct work *work, bool dry_run, work_told *on_orphan, struct err
                           .state_fd = state_fd,
                           .attempts_fd = attempts_fd,
                           .group = work->cgroup,
+                          .images_high_bytes = work->settings.images_high_bytes,
+                          .images_low_bytes = low_mark(&work->settings),
+                          .log_retention_ms = work->settings.log_retention_ms,
+                          .keep_logs = keep_logs,
                           .dry_run = dry_run,
                           .on_orphan = on_orphan};
     return sweep_run(&sweep, &work->ctx, err);
