@@ -1,10 +1,12 @@
 """Things planted on the engine and in the state directory: orphans of every kind, and what must not be touched."""
 import fcntl
 import glob
+import io
 import os
 import pathlib
 import secrets
 import subprocess
+import tarfile
 import uuid
 
 from support import BUILD, IMAGE, docker
@@ -143,3 +145,43 @@ def reap(berth, *options, **settings):
     assert done.returncode == 0, done.stderr
     *lines, last = done.stdout.splitlines()
     return {tuple(line.split(": ")[0].split(" ", 1)) for line in lines}, last
+
+
+class Images:
+    """Small images of our own in a registry of our own, to be pulled."""
+
+    def __init__(self, registry):
+        self.registry, self.mark, self.local = registry, "berth-test-" + secrets.token_hex(4), []
+
+    def push(self, name, kib=1024):
+        """One that no other image shares its last layer with; its reference. It is not on the engine afterwards."""
+        local = f"{self.mark}-{name}"
+        container = docker("create", "--network=none", f"--name={local}", IMAGE, "true")
+        try:
+            subprocess.run(["docker", "cp", "-", f"{container}:/"], input=self.archive(kib), check=True, capture_output=True)
+            docker("commit", container, local)
+            reference = self.registry.push(f"{name}:1", local)
+            docker("rmi", local)
+        finally:
+            docker("rm", "-f", container, check=False)
+        return reference
+
+    def archive(self, kib):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as tar:
+            entry = tarfile.TarInfo("payload")
+            entry.size = kib * 1024
+            tar.addfile(entry, io.BytesIO(os.urandom(entry.size)))
+        return out.getvalue()
+
+    def tag(self, reference):
+        """A name that Berth has not given it."""
+        self.local.append(f"{self.mark}-kept")
+        docker("tag", reference, self.local[-1])
+
+    def there(self, *references):
+        return [r for r in references if docker("image", "inspect", "--format", "{{.Id}}", r, check=False)]
+
+    def destroy(self):
+        for name in self.local:
+            docker("rmi", name, check=False)
