@@ -12,6 +12,9 @@
 #define PLACE_PROBE "probe"        /* files of the start-up probe while it runs */
 #define PLACE_IMAGES "images"      /* proto/pulled.h */
 
-#define PLACE_INIT_NOTE "init" /* file: name of the copy below bin/ that containers are made with */
+#define PLACE_REMOVED ".removed-"       /* before the name of an attempt's directory that is being removed */
+#define PLACE_INIT_PREFIX "berth-init-" /* in bin/ */
+#define PLACE_PULL_LOCK "pull-"         /* in locks/, before the hash of a reference, 16 hex digits */
+#define PLACE_INIT_NOTE "init"          /* file: name of the copy below bin/ that containers are made with */
 
 #endif

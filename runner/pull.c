@@ -16,6 +16,7 @@
 #include "base/lock.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "proto/place.h"
 #include "runner/pull_news.h"
 #include "runner/system_log.h"
 
@@ -102,7 +103,7 @@ static int look(struct turn *turn, struct image_info *ret_info, struct err *err)
 
 static const char *lock_name(const char *image, char out[LOCK_NAME_MAX]) {
     /* Two of one hash only wait for each other. */
-    snprintf(out, LOCK_NAME_MAX, "pull-%016" PRIx64, hash_text64(image));
+    snprintf(out, LOCK_NAME_MAX, PLACE_PULL_LOCK "%016" PRIx64, hash_text64(image));
     return out;
 }
 

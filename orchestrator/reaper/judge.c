@@ -7,6 +7,7 @@
 #include "base/id.h"
 #include "proto/attempt.h"
 #include "proto/labels.h"
+#include "proto/place.h"
 
 static const char no_attempt[] = "its labels name no attempt";
 static const char not_live[] = "its attempt is not live";
@@ -75,15 +76,14 @@ const char *judge_volume(const struct judge_thing *thing, const struct judge_vie
 }
 
 const char *judge_unnamed(const char *name, int64_t age_s) {
-    static const char removed[] = ".removed-";
     char job[ATTEMPT_ID_MAX];
     int number = 0;
     if (age_s <= JUDGE_FILE_AGE_MAX_S || name[0] != '.')
         return NULL;
     if (attempt_parse_dir_name(name + 1, job, &number) == 0)
         return "an attempt's directory that never got its name";
-    if (strncmp(name, removed, sizeof removed - 1) == 0 &&
-        attempt_parse_dir_name(name + sizeof removed - 1, job, &number) == 0)
+    if (strncmp(name, PLACE_REMOVED, sizeof PLACE_REMOVED - 1) == 0 &&
+        attempt_parse_dir_name(name + sizeof PLACE_REMOVED - 1, job, &number) == 0)
         return "what is left of an attempt's directory";
     return NULL;
 }
@@ -96,7 +96,7 @@ static bool has_form(const char *name, const char *prefix, size_t digits, const 
 }
 
 const char *judge_lock(const char *name, int64_t age_s) {
-    return age_s > JUDGE_FILE_AGE_MAX_S && has_form(name, "pull-", LOCK_HASH_DIGITS, "")
+    return age_s > JUDGE_FILE_AGE_MAX_S && has_form(name, PLACE_PULL_LOCK, LOCK_HASH_DIGITS, "")
                ? "nobody pulls that image any more"
                : NULL;
 }
@@ -111,7 +111,7 @@ const char *judge_probe(const char *name, int64_t age_s) {
 const char *judge_init(const char *name, const char *current, bool used, int64_t age_s) {
     if (used || !*current || strcmp(name, current) == 0 || age_s <= JUDGE_FILE_AGE_MAX_S)
         return NULL;
-    return has_form(name, "berth-init-", INIT_HASH_DIGITS, "")
+    return has_form(name, PLACE_INIT_PREFIX, INIT_HASH_DIGITS, "")
                ? "a copy of another version without a container"
                : NULL;
 }

@@ -209,7 +209,7 @@ int state_dir_copy_init(const struct state_dir *dir, const char *dir_path, const
     char hex[2 * sizeof hash + 1];
     crypto_hash_sha256(hash, (const unsigned char *)content.data, content.len);
     sodium_bin2hex(hex, sizeof hex, hash, sizeof hash);
-    AUTO_FREE char *name = mem_printf(PLACE_BIN "/berth-init-%.*s", INIT_HASH_DIGITS, hex);
+    AUTO_FREE char *name = mem_printf(PLACE_BIN "/" PLACE_INIT_PREFIX "%.*s", INIT_HASH_DIGITS, hex);
     struct stat st;
     /* Before the copy: the reaper removes copies that are neither used nor noted. */
     if (keep_line(dir->fd, PLACE_INIT_NOTE, name + sizeof PLACE_BIN, err) < 0)

@@ -76,8 +76,9 @@ create function berth.expired_log_days(retention interval) returns setof date la
     order by day
 $$;
 
--- Takes the logs of one such day away, after their attempts say so. True: nothing of it is left; false: call again (rows
--- of the default partition go by the thousands); null: the day has not expired, or somebody else is at it.
+-- One step of taking the logs of such a day away: first its attempts say so, then the bytes go. True: nothing is left;
+-- false: call again; null: the day has not expired, or somebody else is at it. A step a transaction: none holds rows
+-- while it waits for the table.
 create function berth.drop_log_day(the_day date, retention interval) returns boolean language plpgsql as $$
 declare
     name text := 'log_chunks_' || to_char(the_day, 'YYYYMMDD');
@@ -85,14 +86,18 @@ begin
     if not berth.begin_log_days() or the_day not in (select berth.expired_log_days(retention)) then
         return null;
     end if;
-    update berth.attempts set log_expired = true, log_complete = false, stored_bytes = 0
+    update berth.attempts set log_expired = true, log_complete = false, stored_bytes = 0 where id in (
+        select id from berth.attempts
         where claimed_at >= berth.day_begins(the_day) and claimed_at < berth.day_begins(the_day + 1)
-          and not log_expired and log_bytes > 0;
+          and not log_expired and log_bytes > 0 limit 5000);
+    if found then
+        return false;
+    end if;
     if to_regclass('berth.' || name) is not null then
         execute format('drop table berth.%I', name);
         return true;
     end if;
     delete from berth.log_chunks_default where ctid in (
         select ctid from berth.log_chunks_default where created_on = the_day limit 5000);
-    return not exists (select from berth.log_chunks_default where created_on = the_day);
+    return not found;
 end $$;
