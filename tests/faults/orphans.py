@@ -151,7 +151,7 @@ class Images:
     """Small images of our own in a registry of our own, to be pulled."""
 
     def __init__(self, registry):
-        self.registry, self.mark, self.local = registry, "berth-test-" + secrets.token_hex(4), []
+        self.registry, self.mark, self.local, self.containers = registry, "berth-test-" + secrets.token_hex(4), [], []
 
     def push(self, name, kib=1024):
         """One that no other image shares its last layer with; its reference. It is not on the engine afterwards."""
@@ -179,9 +179,19 @@ class Images:
         self.local.append(f"{self.mark}-kept")
         docker("tag", reference, self.local[-1])
 
+    def container(self, reference):
+        """One that was made by hand, without any label."""
+        self.containers.append(f"{self.mark}-by-hand")
+        docker("create", "--network=none", f"--name={self.containers[-1]}", reference, "true")
+
+    def remove_containers(self):
+        while self.containers:
+            docker("rm", "-f", self.containers.pop(), check=False)
+
     def there(self, *references):
         return [r for r in references if docker("image", "inspect", "--format", "{{.Id}}", r, check=False)]
 
     def destroy(self):
+        self.remove_containers()
         for name in self.local:
             docker("rmi", name, check=False)

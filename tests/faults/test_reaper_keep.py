@@ -53,6 +53,9 @@ def test_the_images_that_jobs_used_longest_ago_go(new_berth, images):
     assert planned(berth, ours * one - one // 2, 2 * one + one // 2) == {c, d, a}
     images.tag(c)  # now it is somebody else's, too, and counts no more
     assert planned(berth, 4 * one + one // 2, one) == set()
+    images.container(d)  # nobody's job, and stopped
+    assert planned(berth, 4 * one - one // 2, 3 * one + one // 2) == {a}
+    images.remove_containers()
     assert planned(berth, 4 * one - one // 2, 3 * one + one // 2) == {d}
     assert images.there(a, b, c, d, theirs, shared, queued) == [a, b, c, d, theirs, shared, queued], "nothing was removed up to here"
     gone = reap(berth, BERTH_IMAGES_HIGH=str(3 * one), BERTH_IMAGES_LOW=str(one))
