@@ -17,5 +17,7 @@ int64_t lock_next_pause_ms(int64_t pause_ms);
 /* Takes the exclusive lock of an open file or directory; it lasts until that is closed. `what` is waited for,
  * as ctx_check() wants it. ERR_CANCELED, ERR_DEADLINE, ERR_SYS. */
 int lock_wait(int fd, const struct ctx *ctx, const char *what, struct err *err);
+/* Likewise the lock that several may have together. */
+int lock_wait_shared(int fd, const struct ctx *ctx, const char *what, struct err *err);
 
 #endif

@@ -118,6 +118,16 @@ static unsigned check_times(const struct settings *s, struct buf *report) {
     return faults;
 }
 
+static unsigned check_images(const struct settings *s, struct buf *report) {
+    char low[UNITS_TEXT_MAX], high[UNITS_TEXT_MAX];
+    if (s->images_low_bytes <= s->images_high_bytes)
+        return 0;
+    buf_addf(report, "images_low = %s: must not be above images_high, which is %s\n",
+             units_format_size(s->images_low_bytes, low),
+             s->images_high_bytes ? units_format_size(s->images_high_bytes, high) : "not set");
+    return 1;
+}
+
 static unsigned check_names(const struct settings *s, struct buf *report) {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     enum log_level level;
@@ -281,8 +291,9 @@ static unsigned check_ceilings(const struct settings *s, struct buf *report) {
 }
 
 unsigned settings_check(const struct settings *s, struct buf *report) {
-    return check_addresses(s, report) + check_times(s, report) + check_names(s, report) +
-           check_host(s, report) + check_secrets(s, report) + check_ceilings(s, report);
+    return check_addresses(s, report) + check_times(s, report) + check_images(s, report) +
+           check_names(s, report) + check_host(s, report) + check_secrets(s, report) +
+           check_ceilings(s, report);
 }
 
 int settings_load(struct settings *s, char *const *argv, struct config_origins *ret_origins,

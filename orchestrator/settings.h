@@ -31,7 +31,10 @@ struct settings {
     char *docker_host, *docker_tls_verify, *docker_cert_path, *docker_api_version;
     char *init_path; /* where the static berth-init lies; unset: beside berthd, then ../lib/berth */
     int64_t reap_interval_ms;
-    int64_t start_timeout_ms; /* how long database and engine may be away at the start */
+    int64_t images_high_bytes; /* 0: no image is removed */
+    int64_t images_low_bytes;  /* 0: three quarters of high */
+    int64_t log_retention_ms;  /* 0: for ever */
+    int64_t start_timeout_ms;  /* how long database and engine may be away at the start */
     /* Defaults and ceilings of specs, one setting each. */
     int64_t default_cpus_milli, max_cpus_milli, default_memory, max_memory, default_pids, max_pids,
         default_shm, max_shm, default_nofile, max_nofile, default_log, max_log, max_tmpfs, default_queue,

@@ -5,7 +5,7 @@
  * {"type":"hello","job":"…","attempt":1,"status":"running","offset":0}
  * {"type":"log","offset":0,"ts":"…","stream":"stdout","text":"…"}  or "base64" where the bytes are not UTF-8
  *     stream: as proto/stream.h names it ("stdout", "stderr", "system", "service:db")
- * {"type":"gap","offset":4096,"bytes":1000000,"cause":"log_limit"|"lost"|"skipped"}
+ * {"type":"gap","offset":4096,"bytes":1000000,"cause":"log_limit"|"lost"|"skipped"|"expired"}
  * {"type":"status","status":"running","reason":null,"attempt":1,"ts":"…"}
  * {"type":"attempt","attempt":2}
  * {"type":"end","offset":4096,"status":"succeeded","exit_code":0,"sha256":"…"}

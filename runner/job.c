@@ -53,6 +53,8 @@ int job_open(const struct job_place *place, struct engine *engine, struct orders
     job->engine = engine;
     job->orders = orders;
     job->dir_fd = -1;
+    for (size_t i = 0; i < ARRAY_LEN(job->image_fds); i++)
+        job->image_fds[i] = -1;
     job->place = *place;
     job->dir = mem_printf("%s/%s", place->attempts_dir, place->name);
     if (attempt_lock(attempts_fd, place->name, &job->dir_fd, err) < 0 ||
@@ -337,6 +339,9 @@ void job_close(struct job *job) {
     mounts_done(&job->mounts);
     attempt_free(job->attempt);
     free(job->dir);
+    for (size_t i = 0; i < ARRAY_LEN(job->image_fds); i++)
+        if (job->image_fds[i] >= 0)
+            close(job->image_fds[i]);
     if (job->dir_fd >= 0)
         close(job->dir_fd);
     free(job);

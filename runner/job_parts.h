@@ -31,6 +31,8 @@ struct job {
     struct part main;
     struct services services;
     struct mounts mounts; /* of the main container */
+    int image_fds[1 +
+                  SPEC_SERVICES_MAX]; /* keep the images of main and services there (proto/pulled.h); -1 */
     char network[ENGINE_ID_MAX];
     char cgroup[LIMITS_GROUP_MAX]; /* the attempt's group, as parent of its containers; "": none */
     bool group_refused;            /* the host does not allow one: said once */

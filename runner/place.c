@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/fdutil.h"
 #include "base/mem.h"
+#include "proto/place.h"
 
 #define INIT_NAME "berth-init"
 
@@ -52,7 +53,7 @@ int place_find_init(const char *given, char **ret_path, struct err *err) {
 
 int place_open_locks(const char *state_dir, int *ret_fd, struct err *err) {
     enum { DIR_MODE = 0700 };
-    AUTO_FREE char *path = mem_printf("%s/locks", state_dir);
+    AUTO_FREE char *path = mem_printf("%s/" PLACE_LOCKS, state_dir);
     if (dir_make(path, DIR_MODE, err) < 0)
         return -1;
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

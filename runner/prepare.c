@@ -3,12 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fdutil.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "proto/launch.h"
+#include "proto/pulled.h"
 #include "runner/docker/image.h"
 #include "runner/job_parts.h"
 #include "runner/launch_file.h"
@@ -17,7 +19,7 @@
 
 /* The container's user, whoever it is, reads the one and appends to the other; nobody else on the host can
  * enter the directories above. */
-enum { READ_MODE = 0644, SPOOL_MODE = 0666 };
+enum { READ_MODE = 0644, SPOOL_MODE = 0666, IMAGE_TRIES_MAX = 8 };
 
 /* --- images --- */
 
@@ -40,7 +42,8 @@ static const char *image_name(struct job *job, size_t i) {
     return i == 0 ? job->attempt->spec->image : job->attempt->spec->services[i - 1].image;
 }
 
-static int pull(struct job *job, const struct ctx *ctx, size_t i, struct image_info *ret_info,
+/* *ret_came: set when the image came with this very pull; else left as it is. */
+static int pull(struct job *job, const struct ctx *ctx, size_t i, struct image_info *ret_info, bool *ret_came,
                 struct err *err) {
     bool known = journal_has(&job->journal, JOURNAL_PULLED);
     enum spec_pull rule = job->attempt->spec->pull;
@@ -51,6 +54,7 @@ static int pull(struct job *job, const struct ctx *ctx, size_t i, struct image_i
         .config_path = job->place.docker_config,
         .lock_dir_fd = job->place.locks_fd,
         .dir_fd = job->dir_fd,
+        .came = ret_came,
     };
     enum reason reason = REASON_NONE;
     struct err why = {0};
@@ -66,7 +70,7 @@ static int pull(struct job *job, const struct ctx *ctx, size_t i, struct image_i
 
 /* One reference is asked for once, whoever uses it; a main image that was pulled stays the very same. */
 static int find_image(struct job *job, const struct ctx *ctx, size_t i, struct image_info *ret_info,
-                      struct err *err) {
+                      bool *ret_came, struct err *err) {
     const char *id = i == 0 ? job->journal.digest : "";
     for (size_t k = 0; k < i && !id[0]; k++)
         if (strcmp(image_name(job, k), image_name(job, i)) == 0)
@@ -77,7 +81,45 @@ static int find_image(struct job *job, const struct ctx *ctx, size_t i, struct i
         if (!engine_status_is(err, 404))
             return -1;
     }
-    return pull(job, ctx, i, ret_info, err);
+    return pull(job, ctx, i, ret_info, ret_came, err);
+}
+
+/* 1: it stays until this runner ends; 0: the reaper has just removed it. What cannot be noted (the disk is
+ * full) is no reason to hold the job up: then only the container keeps the image. */
+static int hold_image(struct job *job, const struct ctx *ctx, size_t i, const char *id, bool came,
+                      struct err *err) {
+    AUTO_FD int dir_fd = -1;
+    int *fd = &job->image_fds[i];
+    if (*fd >= 0)
+        close(STEAL_FD(*fd));
+    if (!job->place.state_dir)
+        return 1;
+    int held = pulled_open(job->place.state_dir, &dir_fd, err) < 0
+                   ? -1
+                   : pulled_hold(dir_fd, id, came ? image_name(job, i) : NULL, ctx, fd, err);
+    if (held >= 0 || err->kind == ERR_CANCELED || err->kind == ERR_DEADLINE)
+        return held;
+    log_warn("the use of the image is not noted", LERR(err));
+    return 1;
+}
+
+static int find_and_hold(struct job *job, const struct ctx *ctx, size_t i, struct image_info *ret_info,
+                         struct err *err) {
+    bool came = false;
+    for (int tries = 0; tries < IMAGE_TRIES_MAX; tries++) {
+        struct image_info info = {0};
+        if (find_image(job, ctx, i, &info, &came, err) < 0)
+            return -1;
+        int held = hold_image(job, ctx, i, info.id, came, err);
+        if (held > 0) {
+            *ret_info = info;
+            return 0;
+        }
+        image_info_done(&info);
+        if (held < 0)
+            return -1;
+    }
+    return err_set(err, ERR_AWAY, 0, "the image is removed from the engine again and again");
 }
 
 /* Under one deadline for all of them. */
@@ -87,7 +129,7 @@ static int find_images(struct job *job, struct images *images, struct err *err) 
     job->stage = REASON_PULL_DEADLINE;
     for (size_t i = 0; i <= job->services.count; i++) {
         struct part *part = part_at(job, i);
-        if (find_image(job, &ctx, i, &images->items[i], err) < 0)
+        if (find_and_hold(job, &ctx, i, &images->items[i], err) < 0)
             return -1;
         snprintf(part->image, sizeof part->image, "%s", images->items[i].id);
     }

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "proto/labels.h"
 #include "proto/launch.h"
+#include "proto/place.h"
 #include "runner/docker/container.h"
 #include "runner/docker/image.h"
 #include "runner/tar_file.h"
@@ -52,7 +53,7 @@ static bool make_files(struct work *w) {
         return tell(w, "The kernel gives no random bytes.");
     for (size_t i = 0; i < sizeof random; i++)
         snprintf(w->text + 2 * i, 3, "%02x", random[i]);
-    w->dir = mem_printf("%s/probe", w->probe->state_dir);
+    w->dir = mem_printf("%s/" PLACE_PROBE, w->probe->state_dir);
     w->asked = mem_printf("%s/%s.asked", w->dir, w->text);
     w->answered = mem_printf("%s/%s.answered", w->dir, w->text);
     if (dir_make(w->dir, 0700, &err) < 0 ||

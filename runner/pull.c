@@ -16,12 +16,14 @@
 #include "base/lock.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "proto/place.h"
 #include "runner/pull_news.h"
 #include "runner/system_log.h"
 
 enum {
     LOCK_NAME_MAX = 32,
     LOCK_MODE = 0600,
+    LOCK_TRIES_MAX = 16,
     STAMP_MAX = 8192, /* bytes of what a lock file says */
 };
 
@@ -101,11 +103,11 @@ static int look(struct turn *turn, struct image_info *ret_info, struct err *err)
 
 static const char *lock_name(const char *image, char out[LOCK_NAME_MAX]) {
     /* Two of one hash only wait for each other. */
-    snprintf(out, LOCK_NAME_MAX, "pull-%016" PRIx64, hash_text64(image));
+    snprintf(out, LOCK_NAME_MAX, PLACE_PULL_LOCK "%016" PRIx64, hash_text64(image));
     return out;
 }
 
-static int lock(struct turn *turn, struct err *err) {
+static int lock_once(struct turn *turn, struct err *err) {
     char name[LOCK_NAME_MAX];
     turn->lock_fd = openat(turn->pull->lock_dir_fd, lock_name(turn->pull->image, name),
                            O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, LOCK_MODE);
@@ -113,11 +115,24 @@ static int lock(struct turn *turn, struct err *err) {
         return err_sys(err, "open the lock of pulls of %s", turn->pull->image);
     if (flock(turn->lock_fd, LOCK_EX | LOCK_NB) == 0)
         return 0;
-    if (errno == EWOULDBLOCK) {
+    if (errno == EWOULDBLOCK && !turn->waited) {
         turn->waited = true;
         system_log(turn->pull->dir_fd, "Waiting for image %s: another job is pulling it", turn->pull->image);
     }
     return lock_wait(turn->lock_fd, turn->ctx, "wait for another pull of the image", err);
+}
+
+/* The reaper removes old locks that nobody holds: one that was removed before we had it keeps nobody out. */
+static int lock(struct turn *turn, struct err *err) {
+    struct stat st = {0};
+    for (int i = 0; i < LOCK_TRIES_MAX; i++) {
+        if (lock_once(turn, err) < 0)
+            return -1;
+        if (fstat(turn->lock_fd, &st) == 0 && st.st_nlink > 0)
+            return 0;
+        close(STEAL_FD(turn->lock_fd));
+    }
+    return err_set(err, ERR_BUG, 0, "the lock of pulls of %s is removed again and again", turn->pull->image);
 }
 
 /* What came of the pull that began at this time. Losing it costs a pull. */
@@ -195,7 +210,18 @@ static void tell_done(const struct pull *pull, const struct image_info *info, in
                pull_news_size(info->size_bytes, size));
 }
 
+/* The id that the reference has now; "" when it has none, "?" when that cannot be known. Owned by the caller.
+ */
+static char *id_now(const struct turn *turn) {
+    AUTO_IMAGE_INFO struct image_info info = {0};
+    struct err why = {0};
+    if (image_inspect(turn->pull->engine, turn->ctx, turn->pull->image, &info, &why) == 0)
+        return mem_strdup(info.id);
+    return mem_strdup(engine_status_is(&why, 404) ? "" : "?");
+}
+
 static int pull_and_look(struct turn *turn, struct image_info *ret_info, struct err *err) {
+    AUTO_FREE char *before = id_now(turn);
     int64_t began_ns = clock_boot_ns();
     if (pull_once(turn, err) < 0) {
         if (turn->reason != REASON_NONE)
@@ -208,6 +234,8 @@ static int pull_and_look(struct turn *turn, struct image_info *ret_info, struct 
         return fault(turn, err, REASON_PULL_FAILED,
                      "The image \"%.200s\" was pulled, and was removed from the engine at once.",
                      turn->pull->image);
+    if (found > 0 && turn->pull->came && *before != '?' && strcmp(before, ret_info->id) != 0)
+        *turn->pull->came = true;
     if (found > 0)
         tell_done(turn->pull, ret_info, (clock_boot_ns() - began_ns) / NS_PER_MS);
     return found;

@@ -22,6 +22,7 @@ struct pull {
     const char *config_path; /* BERTH_DOCKER_CONFIG; NULL: no credentials */
     int lock_dir_fd;         /* a directory that all runners of this host share */
     int dir_fd;              /* the attempt's, for the system stream; -1: nobody is told */
+    bool *came; /* set when the image was not there before and came with this call's pull; NULL: not asked */
 };
 
 /* The image is there: *ret_info. -1: err; and *ret_reason is why the job cannot have it (image_not_found,

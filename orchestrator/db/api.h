@@ -105,7 +105,7 @@ struct api_head {
     int64_t log_bytes, stored_bytes;             /* of the attempt */
     const char *attempt_status, *attempt_sha256; /* NULL until it has ended */
     int64_t attempt_exit_code;
-    const char *created_on; /* the partition of its chunks; NULL: it has none yet */
+    const char *created_on; /* the partition of its chunks; NULL: there is no attempt yet */
     const char *services;   /* names, separated by commas; NULL: not known yet */
 };
 /* number 0: the newest attempt, or the first one that is to come. */

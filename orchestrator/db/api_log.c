@@ -33,7 +33,7 @@ enum head_column {
         HEAD_CREATED_ON,
 };
 #define HEAD_REST                                                                                            \
-    "(select c.created_on from berth.log_chunks c where c.attempt_id = a.id limit 1)"                        \
+    "(a.claimed_at at time zone 'UTC')::date"                                                                \
     " from w join berth.jobs j on j.id = w.job"                                                              \
     " left join berth.attempts a on a.job_id = j.id and a.number = w.number"
 #define X(symbol, sql) sql ", "
@@ -45,6 +45,11 @@ static const char heads_sql[] = "with w as (select * from unnest($1::uuid[], $2:
                                 "number)) select " HEAD_COLUMNS_TABLE(X) HEAD_REST;
 #undef X
 
+/* A log that has expired is one gap. */
+#define EXPIRED                                                                                              \
+    " union all select 0, null, null, log_bytes, 'expired' from berth.attempts"                              \
+    " where id = $1::bigint and log_expired and log_bytes > 0"
+
 /* `n`, `total`: a page is bounded by its bytes, but holds two chunks, so that a reader in the midst of the
  * first one sees what comes behind it. */
 static const char forwards_sql[] =
@@ -53,14 +58,15 @@ static const char forwards_sql[] =
     "   and created_on = $2::date and log_offset <= $3::bigint), 0) order by log_offset limit $5::integer)"
     " select log_offset, bytes, segments, gap_bytes, gap_cause from"
     " (select c.*, row_number() over w as n, sum(coalesce(octet_length(bytes), 0)) over w as total from c"
-    "  window w as (order by log_offset)) p where n <= 4 or total <= $4::bigint order by log_offset";
+    "  window w as (order by log_offset)) p where n <= 4 or total <= $4::bigint" EXPIRED
+    " order by log_offset";
 static const char backwards_sql[] =
     "with c as (select * from berth.log_chunks where attempt_id = $1::bigint and created_on = $2::date"
     "  and log_offset < $3::bigint order by log_offset desc limit $5::integer)"
     " select log_offset, bytes, segments, gap_bytes, gap_cause from"
     " (select c.*, row_number() over w as n, sum(coalesce(octet_length(bytes), 0)) over w as total from c"
-    "  window w as (order by log_offset desc)) p where n <= 4 or total <= $4::bigint order by log_offset "
-    "desc";
+    "  window w as (order by log_offset desc)) p where n <= 4 or total <= $4::bigint" EXPIRED
+    "   and $3::bigint > 0 order by log_offset desc";
 
 int64_t api_log_open(struct db_pool *pool, const char *tenant, const char *id, int64_t number, db_done *done,
                      void *arg, struct err *err) {

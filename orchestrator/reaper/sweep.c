@@ -1,146 +1,191 @@
 #include "orchestrator/reaper/sweep.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/clock.h"
-#include "orchestrator/db/live.h"
-#include "orchestrator/reaper/judge.h"
+#include "orchestrator/db/keep.h"
+#include "orchestrator/reaper/files.h"
+#include "orchestrator/reaper/images.h"
+#include "orchestrator/reaper/known.h"
 #include "proto/labels.h"
-#include "runner/docker/container.h"
-#include "runner/docker/network.h"
 #include "runner/limits/limits.h"
 
-struct knowledge {
-    const struct live_attempts *database;
-    int attempts_fd;
-};
+/* --- what is to go --- */
 
-static bool is_live(const void *arg, const char *name) {
-    const struct knowledge *k = arg;
-    struct stat st;
-    if (k->attempts_fd >= 0 && fstatat(k->attempts_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return true;
-    return live_has(k->database, name);
-}
-
-static const char *judge(const struct knowledge *k, const json_t *labels, int64_t created_us) {
-    struct judge_thing thing = {
+static struct judge_thing thing_of(const json_t *labels, int64_t created_us) {
+    return (struct judge_thing){
+        .instance = container_label(labels, LABEL_INSTANCE),
         .role = container_label(labels, LABEL_ROLE),
         .job = container_label(labels, LABEL_JOB),
         .attempt = container_label(labels, LABEL_ATTEMPT),
-        .age_s = (clock_real_us() - created_us) / US_PER_S,
+        .created_us = created_us,
     };
-    return judge_orphan(&thing, is_live, k);
 }
 
-/* What is done away with: how, of which kind. */
-typedef int remove_one(struct engine *engine, const struct ctx *ctx, const char *id, struct err *err);
-
-static int remove_container(struct engine *engine, const struct ctx *ctx, const char *id, struct err *err) {
-    return container_remove(engine, ctx, id, true, true, err);
-}
-
-/* Not removed: its runner, if there still is one, is to see how it ended. */
-static int kill_container(struct engine *engine, const struct ctx *ctx, const char *id, struct err *err) {
-    return container_kill(engine, ctx, id, "KILL", err);
-}
-
-/* id is the control group's path as the engine has it. */
-static int remove_cgroup(struct engine *engine, const struct ctx *ctx, const char *id, struct err *err) {
-    (void)engine, (void)ctx;
-    return limits_clear(id, err);
-}
-
-static bool is_overdue(const struct knowledge *k, const struct container_summary *c) {
-    const char *job = container_label(c->labels, LABEL_JOB),
-               *attempt = container_label(c->labels, LABEL_ATTEMPT);
+/* Only of this instance: of no other one the deadlines were read. */
+static bool is_overdue(const struct known *known, const struct sweep *sweep,
+                       const struct container_summary *c) {
+    struct judge_thing thing = thing_of(c->labels, c->created_us);
     char name[ATTEMPT_NAME_MAX];
     bool runs = strcmp(c->state, "running") == 0 || strcmp(c->state, "paused") == 0;
-    if (!runs || !job || !attempt)
+    if (!runs || !thing.job || !thing.attempt || !thing.instance ||
+        strcmp(thing.instance, sweep->instance) != 0)
         return false;
-    snprintf(name, sizeof name, "%.36s.%.10s", job, attempt);
-    return live_is_overdue(k->database, name);
+    snprintf(name, sizeof name, "%.36s.%.10s", thing.job, thing.attempt);
+    return live_is_overdue(&known->attempts, name);
 }
 
-static void bury(const struct sweep *sweep, const struct ctx *parent, remove_one *remove, const char *kind,
-                 const char *id, const char *name, const char *why) {
+static void plan_containers(const struct sweep *sweep, const struct sides *seen, const struct known *known,
+                            const struct judge_view *view, struct plan *plan) {
+    for (size_t i = 0; i < seen->containers.count; i++) {
+        const struct container_summary *c = &seen->containers.items[i];
+        struct judge_thing thing = thing_of(c->labels, c->created_us);
+        const char *why = judge_orphan(&thing, view);
+        if (why)
+            plan_add(plan, ORPHAN_CONTAINER, c->id, c->name, why);
+        else if (is_overdue(known, sweep, c))
+            plan_add(plan, ORPHAN_OVERDUE, c->id, c->name, "it runs far behind its deadline");
+    }
+}
+
+static void plan_others(const struct sides *seen, const struct judge_view *view, struct plan *plan) {
+    for (size_t i = 0; i < seen->networks.count; i++) {
+        const struct network_info *n = &seen->networks.items[i];
+        struct judge_thing thing = thing_of(n->labels, n->created_us);
+        const char *why = judge_orphan(&thing, view);
+        if (why)
+            plan_add(plan, ORPHAN_NETWORK, n->id, n->name, why);
+    }
+    for (size_t i = 0; i < seen->volumes.count; i++) {
+        const struct volume_info *v = &seen->volumes.items[i];
+        struct judge_thing thing = thing_of(v->labels, v->created_us);
+        const char *why = judge_volume(&thing, view);
+        if (why)
+            plan_add(plan, ORPHAN_VOLUME, v->name, v->name, why);
+    }
+}
+
+static void plan_groups(const struct sweep *sweep, const struct sides *seen, const struct known *known,
+                        struct plan *plan) {
+    char path[LIMITS_GROUP_MAX];
+    for (char **name = seen->groups; name && *name; name++)
+        if (!known_is_live(known, *name) && limits_name(sweep->group, *name, path, NULL) == 0)
+            plan_add(plan, ORPHAN_CGROUP, path, path, "its attempt is not live");
+}
+
+/* What a runner has cleaned up meanwhile is no orphan. */
+static int confirm(const struct sweep *sweep, const struct ctx *ctx, struct plan *plan, struct err *err) {
+    AUTO_SIDES struct sides again = {0};
+    if (!plan->count)
+        return 0;
+    if (sides_look(sweep->engine, ctx, sweep->cluster, sweep->group, &again, err) < 0)
+        return -1;
+    for (size_t i = plan->count; i-- > 0;)
+        if (!sides_have(&again, sweep->group, &plan->items[i]))
+            plan_drop(plan, i);
+    return 0;
+}
+
+static int plan_logs(const struct sweep *sweep, const struct ctx *ctx, struct plan *plan, struct err *err) {
+    struct keep_days days = {0};
+    if (!sweep->keep_logs || !sweep->log_retention_ms)
+        return 0;
+    if (keep_expired(sweep->db, ctx, sweep->log_retention_ms, &days, err) < 0)
+        return -1;
+    for (size_t i = 0; i < days.count; i++)
+        plan_add(plan, ORPHAN_LOG, days.items[i], days.items[i],
+                 "all jobs of that day ended long enough ago");
+    return 0;
+}
+
+/* Containers go first: they keep networks, volumes and groups. */
+static int make_plan(const struct sweep *sweep, const struct ctx *parent, struct plan *plan,
+                     struct err *err) {
+    struct ctx ctx = ctx_child(parent);
+    AUTO_SIDES struct sides seen = {0};
+    AUTO_FILES struct files files = {0};
+    AUTO_KNOWN struct known known = {.attempts_fd = -1};
+    int64_t began_us = clock_real_us();
+    ctx_deadline_in(&ctx, SWEEP_LIST_TIMEOUT_MS);
+    if (files_look(sweep, &files, err) < 0 ||
+        sides_look(sweep->engine, &ctx, sweep->cluster, sweep->group, &seen, err) < 0 ||
+        known_read(sweep->db, &ctx, sweep->cluster, sweep->instance, sweep->attempts_fd, &seen, &known, err) <
+            0)
+        return -1;
+    struct judge_view view = known_view(&known, sweep->instance, began_us);
+    plan_containers(sweep, &seen, &known, &view, plan);
+    plan_others(&seen, &view, plan);
+    plan_groups(sweep, &seen, &known, plan);
+    if (confirm(sweep, &ctx, plan, err) < 0)
+        return -1;
+    files_plan(sweep, &files, &seen, plan);
+    return images_plan(sweep, &ctx, plan, err) < 0 ? -1 : plan_logs(sweep, &ctx, plan, err);
+}
+
+/* --- how it goes --- */
+
+typedef int remove_one(const struct sweep *sweep, const struct ctx *ctx, const struct orphan *orphan,
+                       struct err *err);
+
+static int remove_container(const struct sweep *sweep, const struct ctx *ctx, const struct orphan *orphan,
+                            struct err *err) {
+    return container_remove(sweep->engine, ctx, orphan->id, true, true, err);
+}
+
+static int kill_container(const struct sweep *sweep, const struct ctx *ctx, const struct orphan *orphan,
+                          struct err *err) {
+    return container_kill(sweep->engine, ctx, orphan->id, "KILL", err);
+}
+
+static int remove_network(const struct sweep *sweep, const struct ctx *ctx, const struct orphan *orphan,
+                          struct err *err) {
+    return network_remove(sweep->engine, ctx, orphan->id, err);
+}
+
+static int remove_volume(const struct sweep *sweep, const struct ctx *ctx, const struct orphan *orphan,
+                         struct err *err) {
+    return volume_remove(sweep->engine, ctx, orphan->id, err);
+}
+
+static int remove_group(const struct sweep *sweep, const struct ctx *ctx, const struct orphan *orphan,
+                        struct err *err) {
+    (void)sweep, (void)ctx;
+    return limits_clear(orphan->id, err);
+}
+
+static int remove_log(const struct sweep *sweep, const struct ctx *ctx, const struct orphan *orphan,
+                      struct err *err) {
+    return keep_drop_day(sweep->db, ctx, orphan->id, sweep->log_retention_ms, err);
+}
+
+static remove_one *const removers[ORPHAN_COUNT] = {
+    [ORPHAN_CONTAINER] = remove_container,
+    [ORPHAN_OVERDUE] = kill_container,
+    [ORPHAN_NETWORK] = remove_network,
+    [ORPHAN_VOLUME] = remove_volume,
+    [ORPHAN_CGROUP] = remove_group,
+    [ORPHAN_DIRECTORY] = files_remove,
+    [ORPHAN_LOCK] = files_remove,
+    [ORPHAN_PROBE] = files_remove,
+    [ORPHAN_INIT] = files_remove,
+    [ORPHAN_IMAGE] = images_remove,
+    [ORPHAN_LOG] = remove_log,
+};
+
+static void bury(const struct sweep *sweep, const struct ctx *parent, const struct orphan *orphan) {
     struct err err = {0};
     struct ctx ctx = ctx_child(parent);
     ctx_deadline_in(&ctx, SWEEP_REMOVE_TIMEOUT_MS);
-    bool failed = !sweep->dry_run && remove(sweep->engine, &ctx, id, &err) < 0;
-    sweep->on_orphan(kind, name, why, failed ? &err : NULL);
-}
-
-static int bury_containers(const struct sweep *sweep, const struct ctx *ctx, const struct knowledge *k,
-                           const struct container_list *containers) {
-    int count = 0;
-    for (size_t i = 0; i < containers->count; i++) {
-        const struct container_summary *c = &containers->items[i];
-        const char *why = judge(k, c->labels, c->created_us);
-        if (why)
-            bury(sweep, ctx, remove_container, "container", c->id, c->name, why);
-        else if (is_overdue(k, c))
-            bury(sweep, ctx, kill_container, "overdue", c->id, c->name, "it runs far behind its deadline");
-        else
-            continue;
-        count++;
-    }
-    return count;
-}
-
-static int bury_networks(const struct sweep *sweep, const struct ctx *ctx, const struct knowledge *k,
-                         const struct network_list *networks) {
-    int count = 0;
-    for (size_t i = 0; i < networks->count; i++) {
-        const struct network_info *n = &networks->items[i];
-        const char *why = judge(k, n->labels, n->created_us);
-        if (!why)
-            continue;
-        bury(sweep, ctx, network_remove, "network", n->id, n->name, why);
-        count++;
-    }
-    return count;
-}
-
-/* After the containers, which keep their groups. */
-static int bury_cgroups(const struct sweep *sweep, const struct ctx *ctx, const struct knowledge *k,
-                        char **names) {
-    int count = 0;
-    for (size_t i = 0; names && names[i]; i++) {
-        char path[LIMITS_GROUP_MAX];
-        if (is_live(k, names[i]) || limits_name(sweep->group, names[i], path, NULL) < 0)
-            continue;
-        bury(sweep, ctx, remove_cgroup, "cgroup", path, path, "its attempt is not live");
-        count++;
-    }
-    return count;
-}
-
-static void names_done(char ***names) {
-    limits_list_free(*names);
+    bool failed = !sweep->dry_run && removers[orphan->kind](sweep, &ctx, orphan, &err) < 0;
+    sweep->on_orphan(orphan_kind_name(orphan->kind), orphan->name, orphan->why, failed ? &err : NULL);
 }
 
 int sweep_run(const struct sweep *sweep, const struct ctx *parent, struct err *err) {
-    struct ctx ctx = ctx_child(parent);
-    ctx_deadline_in(&ctx, SWEEP_LIST_TIMEOUT_MS);
-    const struct engine_pair ours[] = {
-        {LABEL_MANAGED, "true"}, {LABEL_CLUSTER, sweep->cluster}, {LABEL_INSTANCE, sweep->instance}};
-    const struct engine_pairs labels = {ours, ARRAY_LEN(ours)};
-    AUTO_CONTAINER_LIST struct container_list containers = {0};
-    AUTO_NETWORK_LIST struct network_list networks = {0};
-    if (container_list(sweep->engine, &ctx, labels, true, &containers, err) < 0 ||
-        network_list(sweep->engine, &ctx, labels, &networks, err) < 0)
-        return err_wrap(err, "list what is ours on the engine");
-    CLEANUP(names_done) char **cgroups = NULL;
-    if (sweep->group && *sweep->group)
-        limits_list(sweep->group, &cgroups, NULL); /* where they cannot be seen, none is removed */
-    AUTO_LIVE struct live_attempts live = {0};
-    if (db_connect(sweep->db, &ctx, err) < 0 || live_list(sweep->db, &ctx, sweep->instance, &live, err) < 0)
+    AUTO_PLAN struct plan plan = {0};
+    if (make_plan(sweep, parent, &plan, err) < 0)
         return -1;
-    struct knowledge k = {&live, sweep->attempts_fd};
-    return bury_containers(sweep, parent, &k, &containers) + bury_networks(sweep, parent, &k, &networks) +
-           bury_cgroups(sweep, parent, &k, cgroups);
+    for (size_t i = 0; i < plan.count && ctx_state(parent) == CTX_LIVE; i++)
+        bury(sweep, parent, &plan.items[i]);
+    return (int)plan.count;
 }

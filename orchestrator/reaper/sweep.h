@@ -1,11 +1,14 @@
 /*
- * sweep - one comparison of the engine with the attempts' directories and the database, and the removal of
- * what belongs to nothing: containers, networks, control groups. As the last backstop, what runs far behind
- * its deadline is killed: neither its runner nor the parent has ended it.
+ * sweep - one comparison of the engine and the state directory with the database, and the removal of what
+ * belongs to nothing. As the last backstop, what runs far behind its deadline is killed: neither its runner
+ * nor the parent has ended it.
  *
- * Order matters: engine and control groups are listed first, the directories and the database are read after
- * it. So whatever was made meanwhile is not on the list, and whatever is on the list had its directory
- * before.
+ * Order matters. Engine and control groups are listed first, the directories and the database are read after
+ * it: whatever was made meanwhile is not on the list, and whatever is on the list had its row and its
+ * directory before. Then the engine is listed again, and only what is still there counts: what a runner has
+ * just cleaned up is no orphan. (A directory goes after its attempt's containers, so one whose directory was
+ * missing and which is there all the same has been left behind.) Nothing is removed before all is known; a
+ * sweep that is killed in the middle is simply done again.
  */
 #ifndef BERTH_REAPER_SWEEP_H
 #define BERTH_REAPER_SWEEP_H
@@ -14,6 +17,7 @@
 
 #include "base/ctx.h"
 #include "orchestrator/db/db.h"
+#include "orchestrator/reaper/plan.h"
 #include "runner/docker/engine.h"
 
 enum {
@@ -25,8 +29,13 @@ struct sweep {
     struct engine *engine;
     struct db *db;
     const char *cluster, *instance;
-    int attempts_fd;   /* <state>/attempts; -1: there is none yet */
-    const char *group; /* the control group over all jobs; NULL or "": there is none */
+    const char *state_dir;
+    int state_fd, attempts_fd; /* that directory, and attempts/ below it */
+    const char *group;         /* the control group over all jobs; NULL or "": there is none */
+    int64_t images_high_bytes; /* 0: no image goes; above it, some go until there are no more than low */
+    int64_t images_low_bytes;
+    int64_t log_retention_ms; /* 0: logs stay for ever */
+    bool keep_logs;           /* partitions are looked after with this sweep */
     bool dry_run;
     /* Told for each orphan, and each container that was killed for being overdue; error is NULL when it was
      * removed (or would be). */

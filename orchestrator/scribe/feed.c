@@ -9,8 +9,7 @@
 
 #include "base/fdutil.h"
 #include "base/mem.h"
-
-#define FEED_REMOVED ".removed-"
+#include "proto/place.h"
 
 /* {"db","cache"}: a service may be called null, which without quotes is none. */
 static char *services_text(const struct spec *spec) {
@@ -188,8 +187,8 @@ bool feed_is_complete(const struct feed *feed) {
 
 /* A directory that goes loses its name first, so that nobody meets half of one. */
 static int remove_named(int attempts_fd, const char *name, struct err *err) {
-    char hidden[sizeof FEED_REMOVED + ATTEMPT_NAME_MAX];
-    snprintf(hidden, sizeof hidden, FEED_REMOVED "%s", name);
+    char hidden[sizeof PLACE_REMOVED + ATTEMPT_NAME_MAX];
+    snprintf(hidden, sizeof hidden, PLACE_REMOVED "%s", name);
     if (renameat(attempts_fd, name, attempts_fd, hidden) < 0 && errno != ENOENT)
         return err_sys(err, "remove attempt %s", name);
     return dir_remove_tree(attempts_fd, hidden, err);
@@ -212,6 +211,6 @@ void feed_sweep(int attempts_fd) {
     if (!dir)
         return;
     for (const struct dirent *e; (e = readdir(dir));)
-        if (strncmp(e->d_name, FEED_REMOVED, sizeof FEED_REMOVED - 1) == 0)
+        if (strncmp(e->d_name, PLACE_REMOVED, sizeof PLACE_REMOVED - 1) == 0)
             (void)dir_remove_tree(attempts_fd, e->d_name, NULL);
 }

@@ -16,8 +16,7 @@
 #include "base/fdutil.h"
 #include "base/id.h"
 #include "base/mem.h"
-
-#define BIN_DIR "bin"
+#include "proto/place.h"
 
 enum { LINE_MAX_BYTES = 1024, INIT_HASH_DIGITS = 12, HOST_NAME_MAX_BYTES = 63 };
 
@@ -35,6 +34,15 @@ static int read_line(int dir_fd, const char *name, char out[LINE_MAX_BYTES], str
 static int write_line(int dir_fd, const char *name, const char *line, mode_t mode, struct err *err) {
     AUTO_FREE char *text = mem_printf("%s\n", line);
     return file_write_atomic(dir_fd, name, text, strlen(text), mode, err);
+}
+
+/* Writes only what is not there yet. */
+static int keep_line(int dir_fd, const char *name, const char *line, struct err *err) {
+    char old[LINE_MAX_BYTES];
+    int found = read_line(dir_fd, name, old, err);
+    if (found < 0 || (found && strcmp(old, line) == 0))
+        return found < 0 ? -1 : 0;
+    return write_line(dir_fd, name, line, 0644, err);
 }
 
 static int take_lock(const char *path, struct state_dir *d, struct err *err) {
@@ -85,8 +93,8 @@ static int make_parts(struct state_dir *d, struct err *err) {
     if ((mkdirat(d->fd, ATTEMPT_DIR, 0700) < 0 && errno != EEXIST) ||
         fchmodat(d->fd, ATTEMPT_DIR, 0700, 0) < 0)
         return err_sys(err, "make the directory " ATTEMPT_DIR);
-    if ((mkdirat(d->fd, BIN_DIR, 0755) < 0 && errno != EEXIST) || fchmodat(d->fd, BIN_DIR, 0755, 0) < 0)
-        return err_sys(err, "make the directory " BIN_DIR);
+    if ((mkdirat(d->fd, PLACE_BIN, 0755) < 0 && errno != EEXIST) || fchmodat(d->fd, PLACE_BIN, 0755, 0) < 0)
+        return err_sys(err, "make the directory " PLACE_BIN);
     d->attempts_fd = openat(d->fd, ATTEMPT_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return d->attempts_fd < 0 ? err_sys(err, "open the directory " ATTEMPT_DIR) : 0;
 }
@@ -213,8 +221,11 @@ int state_dir_copy_init(const struct state_dir *dir, const char *dir_path, const
     char hex[2 * sizeof hash + 1];
     crypto_hash_sha256(hash, (const unsigned char *)content.data, content.len);
     sodium_bin2hex(hex, sizeof hex, hash, sizeof hash);
-    AUTO_FREE char *name = mem_printf(BIN_DIR "/berth-init-%.*s", INIT_HASH_DIGITS, hex);
+    AUTO_FREE char *name = mem_printf(PLACE_BIN "/" PLACE_INIT_PREFIX "%.*s", INIT_HASH_DIGITS, hex);
     struct stat st;
+    /* Before the copy: the reaper removes copies that are neither used nor noted. */
+    if (keep_line(dir->fd, PLACE_INIT_NOTE, name + sizeof PLACE_BIN, err) < 0)
+        return err_wrap(err, "note which berth-init is used");
     bool there = fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
                  st.st_size == (off_t)content.len && (st.st_mode & 0777) == 0755;
     if (!there && file_write_atomic(dir->fd, name, content.data, content.len, 0755, err) < 0)

@@ -8,10 +8,11 @@
  *   admin_token  0600
  *   attempts/    0700, proto/attempt.h
  *   bin/         0755: berth-init-<first 12 hex digits of its SHA-256>; the engine mounts it from there
+ *   init         name of the copy that is in use
  *
  * The runner is told by the setting init_path, which the parent sets to the copy: an absolute path below the
  * state directory, no symbolic link, whose content never changes under its name. An upgrade adds another
- * file; copies of other versions stay for containers that still run with them.
+ * file; copies of other versions stay for containers that still run with them, then the reaper removes them.
  */
 #ifndef BERTH_SUPERVISOR_STATE_DIR_H
 #define BERTH_SUPERVISOR_STATE_DIR_H

@@ -147,8 +147,10 @@ static void fill_summary(const json_t *item, struct container_summary *ret) {
         .id = doc_text(item, "Id"),
         .name = name,
         .image = doc_text(item, "Image"),
+        .image_id = doc_text(item, "ImageID"),
         .state = doc_text(item, "State"),
         .labels = doc_map(item, "Labels"),
+        .mounts = doc_list(item, "Mounts"),
         .created_us = json_get_int(item, "Created", 0) * INT64_C(1000000),
     };
 }

@@ -114,8 +114,10 @@ int container_remove(struct engine *engine, const struct ctx *ctx, const char *i
 
 struct container_summary {
     const char *id, *name, *image;
+    const char *image_id; /* "sha256:…" */
     const char *state;    /* as container_info.status */
     const json_t *labels; /* object of strings; never NULL */
+    const json_t *mounts; /* array of objects: "Source" is a bind's path on the engine's host; never NULL */
     int64_t created_us;
 };
 struct container_list {

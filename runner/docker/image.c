@@ -51,6 +51,7 @@ int image_inspect(struct engine *engine, const struct ctx *ctx, const char *ref,
         .health = doc_list(doc_map(config, "Healthcheck"), "Test"),
         .size_bytes = json_get_int(json, "Size", 0),
         .labels = doc_map(config, "Labels"),
+        .tags = doc_list(json, "RepoTags"),
         .owner = json_incref(json),
     };
     return 0;

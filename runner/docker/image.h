@@ -27,6 +27,10 @@ struct image_ref {
 /* ERR_INVALID says what is wrong. No I/O. */
 int image_ref_parse(const char *text, struct image_ref *ret_ref, struct err *err);
 
+/* As the engine lists the reference among an image's names: "app:latest" for "docker.io/library/app"; "" for
+ * one by digest, which is no name. */
+const char *image_ref_familiar(const struct image_ref *ref, char out[IMAGE_REF_MAX]);
+
 struct image_info {
     const char *id;          /* "sha256:…" */
     const char *repo_digest; /* "name@sha256:…", of the name asked for if there is one; "" for an image that
@@ -38,7 +42,9 @@ struct image_info {
     const json_t *health; /* what it executes: ["CMD", "word", …], ["CMD-SHELL", "line"]; never NULL */
     int64_t size_bytes;
     const json_t *labels; /* object of strings; never NULL */
-    json_t *owner;        /* private */
+    const json_t
+        *tags;     /* its names on this engine, "app:v1", as image_ref_familiar() writes them; never NULL */
+    json_t *owner; /* private */
 };
 
 /* ERR_ENGINE 404: not on this engine. */

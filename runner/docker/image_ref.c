@@ -1,5 +1,6 @@
 #include <ctype.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "runner/docker/image.h"
@@ -119,4 +120,22 @@ int image_ref_parse(const char *text, struct image_ref *ret_ref, struct err *err
             "image reference \"%s\": the name is malformed (lower-case words joined by / . _ or -)", text);
     *ret_ref = ref;
     return 0;
+}
+
+const char *image_ref_familiar(const struct image_ref *ref, char out[IMAGE_REF_MAX]) {
+    static const char *const implied[] = {"docker.io/library/", "index.docker.io/library/", "docker.io/",
+                                          "index.docker.io/"};
+    const char *name = ref->name;
+    out[0] = '\0';
+    if (ref->digest[0] || !ref->tag[0])
+        return out;
+    for (size_t i = 0; i < ARRAY_LEN(implied); i++)
+        if (strncmp(name, implied[i], strlen(implied[i])) == 0) {
+            name += strlen(implied[i]);
+            break;
+        }
+    int len = snprintf(out, IMAGE_REF_MAX, "%s:%s", name, ref->tag);
+    if (len < 0 || len >= IMAGE_REF_MAX)
+        out[0] = '\0';
+    return out;
 }

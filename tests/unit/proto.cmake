@@ -1,4 +1,4 @@
-foreach(subject attempt control journal labels message message_parse retry spec spec_faults spec_hostile spec_image
+foreach(subject attempt control journal labels message message_parse pulled retry spec spec_faults spec_hostile spec_image
         spec_parts status stream)
     berth_test(NAME test_${subject} LABEL unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_${subject}.c USES berth_proto)
 endforeach()

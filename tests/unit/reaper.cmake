@@ -1,1 +1,3 @@
-berth_test(NAME test_judge LABEL unit SOURCES test_judge.c USES berth_reaper)
+foreach(name judge lru)
+    berth_test(NAME test_${name} LABEL unit SOURCES test_${name}.c USES berth_reaper)
+endforeach()

@@ -53,6 +53,26 @@ Test(docker_pure, references_are_taken_apart) {
     }
 }
 
+Test(docker_pure, references_as_the_engine_lists_them) {
+    static const char *const cases[][2] = {
+        {"app", "app:latest"},
+        {"docker.io/library/app", "app:latest"},
+        {"index.docker.io/library/app:v1", "app:v1"},
+        {"docker.io/team/app", "team/app:latest"},
+        {"team/app:v1", "team/app:v1"},
+        {"127.0.0.1:5000/library/app:v1", "127.0.0.1:5000/library/app:v1"},
+        {"docker.io.example/library/app", "docker.io.example/library/app:latest"},
+        {"app@sha256:" HEX64, ""}, /* by digest: no name */
+        {"app:v1@sha256:" HEX64, ""},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct image_ref ref;
+        char familiar[IMAGE_REF_MAX];
+        cr_assert(image_ref_parse(cases[i][0], &ref, &err) == 0, "%s: %s", cases[i][0], err.text);
+        cr_assert_str_eq(image_ref_familiar(&ref, familiar), cases[i][1]);
+    }
+}
+
 Test(docker_pure, references_that_are_none) {
     static const char *const cases[] = {
         "",

@@ -86,6 +86,26 @@ Test(settings, all_faults_are_told_together) {
     cr_expect_eq(faults(), 6, "%s", text);
 }
 
+Test(settings, the_low_mark_of_images_is_not_above_the_high_one) {
+    cr_expect_eq(LOAD("--images-high=2g", "--images-low=3g"), -1);
+    cr_expect(strstr(buf_str(&report), "images_low = 3g: must not be above images_high, which is 2g"), "%s",
+              buf_str(&report));
+}
+
+Test(settings, a_low_mark_of_images_needs_a_high_one) {
+    cr_expect_eq(LOAD("--images-low=1g"), -1);
+    cr_expect(strstr(buf_str(&report), "images_low = 1g"), "%s", buf_str(&report));
+}
+
+Test(settings, images_and_logs_stay_by_default) {
+    cr_expect_eq(LOAD("--images-high=2g", "--images-low=2g"), 0, "%s", buf_str(&report));
+    config_free(&settings_table, &s);
+    s = (struct settings){0};
+    cr_expect_eq(load(NULL), 0, "%s", buf_str(&report));
+    cr_expect_eq(s.images_high_bytes, 0);
+    cr_expect_eq(s.log_retention_ms, 0);
+}
+
 Test(settings, auth_off_needs_a_loopback_address) {
     cr_expect_eq(LOAD("--auth=off", "--listen=0.0.0.0:8710"), -1);
     cr_expect(strstr(buf_str(&report), "auth = off"), "%s", buf_str(&report));
