@@ -1,11 +1,8 @@
 /* The engine: a whole call of it is refused before it was sent, or its answer is lost after it took place;
  * and libcurl's own failures. */
 #include <curl/curl.h>
-#include <stdarg.h>
 
 #include "torture.h"
-
-#undef curl_easy_setopt /* a macro that checks types */
 
 static struct {
     CURL *easy; /* of the call that is to fail */
@@ -29,7 +26,7 @@ CURLMcode curl_multi_add_handle(CURLM *multi, CURL *easy) {
 CURLMcode curl_multi_perform(CURLM *multi, int *running) {
     REAL(curl_multi_perform);
     if (torture_is(torture_now("curl_multi_perform", "failed"), "failed"))
-        return CURLM_INTERNAL_ERROR;
+        return CURLM_OUT_OF_MEMORY;
     if (!engine.easy || !engine.refused)
         return real(multi, running);
     *running = 0;
@@ -66,32 +63,8 @@ CURLMcode curl_multi_poll(CURLM *multi, struct curl_waitfd fds[], unsigned n, in
     return torture_now("curl_multi_poll", "failed") ? CURLM_OUT_OF_MEMORY : real(multi, fds, n, ms, ready);
 }
 
-/* Every option is a long, a pointer or a number of 64 bits: one register each. */
-CURLcode curl_easy_setopt(CURL *easy, CURLoption option, ...) {
-    REAL(curl_easy_setopt);
-    va_list args;
-    va_start(args, option);
-    void *value = va_arg(args, void *);
-    va_end(args);
-    return torture_now("curl_easy_setopt", "failed") ? CURLE_OUT_OF_MEMORY : real(easy, option, value);
-}
-
-CURLcode curl_global_init(long flags) {
-    REAL(curl_global_init);
-    return torture_now("curl_global_init", "failed") ? CURLE_FAILED_INIT : real(flags);
-}
-
-CURLM *curl_multi_init(void) {
-    REAL(curl_multi_init);
-    return torture_now("curl_multi_init", "failed") ? NULL : real();
-}
-
-CURL *curl_easy_init(void) {
-    REAL(curl_easy_init);
-    return torture_now("curl_easy_init", "failed") ? NULL : real();
-}
-
-struct curl_slist *curl_slist_append(struct curl_slist *list, const char *text) {
-    REAL(curl_slist_append);
-    return torture_now("curl_slist_append", "failed") ? NULL : real(list, text);
+CURLcode curl_global_init_mem(long flags, curl_malloc_callback m, curl_free_callback f,
+                              curl_realloc_callback r, curl_strdup_callback s, curl_calloc_callback c) {
+    REAL(curl_global_init_mem);
+    return torture_now("curl_global_init_mem", "failed") ? CURLE_FAILED_INIT : real(flags, m, f, r, s, c);
 }
