@@ -109,6 +109,11 @@ static size_t progress(const struct job *job) {
     return steps;
 }
 
+/* An engine that is away, or a host that is short of something: memory, descriptors, room on a disk. */
+static bool may_pass(const struct err *err) {
+    return err->kind == ERR_AWAY || err->kind == ERR_SYS;
+}
+
 /* 0: started. 1: it will not be; the evidence says why. -1: the journal is broken. */
 static int prepare(struct job *job, struct err *err) {
     int64_t pause_ms = 0;
@@ -121,12 +126,14 @@ static int prepare(struct job *job, struct err *err) {
             return -1;
         if (job->evidence.fault != REASON_NONE)
             return 1;
-        if (err->kind != ERR_AWAY || !patience_lasts(&patience, progress(job), clock_boot_ns())) {
+        if (!may_pass(err) || !patience_lasts(&patience, progress(job), clock_boot_ns())) {
             fault_of(job, err);
             return 1;
         }
         if (!pause_ms)
-            log_warn("engine is away, trying again", LERR(err));
+            log_warn(err->kind == ERR_AWAY ? "engine is away, trying again"
+                                           : "job cannot be prepared now, trying again",
+                     LERR(err));
         job_back_off(job, &job->orders->live, &pause_ms);
     }
 }
