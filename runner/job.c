@@ -201,9 +201,14 @@ static void read_program(const struct job *job, struct evidence *e) {
 /* What was seen of the main container, for the verdict. */
 static void take_main(struct job *job, struct evidence *e) {
     const struct part *m = &job->main;
+    struct err why = {0};
+    int end = e->started ? part_end(m, &e->end, &why) : 0;
+    if (end < 0)
+        job_fault(job, REASON_INTERNAL, "How the command ended was written down but cannot be read: %.400s.",
+                  why.text);
     e->killed = m->killed;
     e->paused = m->was_paused;
-    e->end_known = e->started && part_end(m, &e->end) > 0;
+    e->end_known = end > 0;
     /* Where a call of ours broke off, init's word that a signal came from outside says that it arrived. */
     bool arrived = m->signal_unsure && e->end_known && e->end.signal_outside;
     e->stop_missed = m->stop_missed && !arrived;

@@ -12,6 +12,6 @@ berth_test(NAME test_torture_runner LABEL integration TIMEOUT 300
     USES berth_runner berth_limits)
 target_include_directories(test_torture_runner PRIVATE ${support})
 target_compile_definitions(test_torture_runner PRIVATE BERTH_RUNNER_PATH="$<TARGET_FILE:berth-runner>"
-    TORTURE_LIBRARY="$<TARGET_FILE:torture>")
+    TORTURE_LIBRARY="$<TARGET_FILE:torture>" TORTURE_LEAKS="${support}/torture/leaks.supp")
 set_property(TEST test_torture_runner APPEND PROPERTY FAIL_REGULAR_EXPRESSION "are left")
 add_dependencies(test_torture_runner berth-runner torture)

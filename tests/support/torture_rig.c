@@ -35,6 +35,7 @@ void torture_begin(const char *own_dir, const char *only) {
     sanitizer_before = before ? mem_strdup(before) : NULL;
     set_sanitizer("ASAN_OPTIONS");
     setenv("UBSAN_OPTIONS", getenv("ASAN_OPTIONS"), true);
+    setenv("LSAN_OPTIONS", "print_suppressions=0:suppressions=" TORTURE_LEAKS, true);
     setenv("TORTURE_DIR", dir, true);
     setenv("TORTURE_ONLY", only, true);
 }
