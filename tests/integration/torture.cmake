@@ -7,11 +7,18 @@ target_link_options(torture PRIVATE -fno-sanitize=all -shared-libgcc)
 target_include_directories(torture PRIVATE
     $<TARGET_PROPERTY:PkgConfig::PQ,INTERFACE_INCLUDE_DIRECTORIES> $<TARGET_PROPERTY:PkgConfig::CURL,INTERFACE_INCLUDE_DIRECTORIES>)
 
-berth_test(NAME test_torture_runner LABEL integration TIMEOUT 300
-    SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_torture_runner.c ${support}/runner_rig.c ${support}/torture_rig.c
-    USES berth_runner berth_limits)
-target_include_directories(test_torture_runner PRIVATE ${support})
-target_compile_definitions(test_torture_runner PRIVATE BERTH_RUNNER_PATH="$<TARGET_FILE:berth-runner>"
-    TORTURE_LIBRARY="$<TARGET_FILE:torture>" TORTURE_LEAKS="${support}/torture/leaks.supp")
+# Points of a sample; all: BERTH_TORTURE_POINTS=all, as tests/faults/test_torture.py --long has it.
+function(torture_test name)
+    berth_test(NAME ${name} LABEL integration TIMEOUT 300 ${ARGN})
+    target_compile_definitions(${name} PRIVATE TORTURE_LIBRARY="$<TARGET_FILE:torture>"
+        TORTURE_LEAKS="${CMAKE_SOURCE_DIR}/tests/support/torture/leaks.supp"
+        BERTH_RUNNER_PATH="$<TARGET_FILE:berth-runner>" BERTHD_PATH="$<TARGET_FILE:berthd>")
+    target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/support)
+    add_dependencies(${name} berth-runner berthd torture)
+endfunction()
+
+torture_test(test_torture_runner USES berth_runner berth_limits
+    SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_torture_runner.c ${support}/runner_rig.c ${support}/torture_rig.c)
 set_property(TEST test_torture_runner APPEND PROPERTY FAIL_REGULAR_EXPRESSION "are left")
-add_dependencies(test_torture_runner berth-runner torture)
+torture_test(test_torture_scribe USES berth_scribe test_support_pg_all
+    SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_torture_scribe.c ${CMAKE_CURRENT_LIST_DIR}/scribe_world.c ${support}/torture_rig.c)

@@ -17,12 +17,25 @@
 
 #include "torture.h"
 
+/* A connection that was reset is of no use to the calls that follow either. */
+static bool fails_on(int fd, const char *how) {
+    if (torture_is(how, "ECONNRESET"))
+        shutdown(fd, SHUT_RDWR);
+    return torture_errno(how);
+}
+
 /* --- calls that do their work or fail with -1 --- */
 
 #define FAILING(type, name, params, args, hows)                                                              \
     type name params {                                                                                       \
         REAL(name);                                                                                          \
         return torture_errno(torture_now(#name, hows)) ? -1 : real args;                                     \
+    }
+
+#define TALKING(name, params, args, hows)                                                                    \
+    ssize_t name params {                                                                                    \
+        REAL(name);                                                                                          \
+        return fails_on(fd, torture_now(#name, hows)) ? -1 : real args;                                      \
     }
 
 FAILING(int, fsync, (int fd), (fd), "EIO")
@@ -65,10 +78,9 @@ FAILING(int, socketpair, (int domain, int type, int protocol, int fds[2]), (doma
         "EMFILE")
 FAILING(int, connect, (int fd, const struct sockaddr *to, socklen_t len), (fd, to, len),
         "ECONNREFUSED,EAGAIN,EINTR")
-FAILING(ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags), (fd, m, flags),
-        "ECONNRESET,EAGAIN,EINTR")
-FAILING(ssize_t, recvmsg, (int fd, struct msghdr *m, int flags), (fd, m, flags), "ECONNRESET,EINTR")
-FAILING(ssize_t, sendto,
+TALKING(sendmsg, (int fd, const struct msghdr *m, int flags), (fd, m, flags), "ECONNRESET,EAGAIN,EINTR")
+TALKING(recvmsg, (int fd, struct msghdr *m, int flags), (fd, m, flags), "ECONNRESET,EINTR")
+TALKING(sendto,
         (int fd, const void *bytes, size_t len, int flags, const struct sockaddr *to, socklen_t to_len),
         (fd, bytes, len, flags, to, to_len), "ECONNRESET,EINTR")
 FAILING(int, inotify_init1, (int flags), (flags), "EMFILE")
@@ -126,7 +138,7 @@ CONTROLLING(fcntl64)
     ssize_t name params {                                                                                    \
         REAL(name);                                                                                          \
         const char *how = torture_now(#name, hows);                                                          \
-        if (torture_errno(how))                                                                              \
+        if (fails_on(fd, how))                                                                               \
             return -1;                                                                                       \
         if (torture_is(how, "short"))                                                                        \
             len = torture_half(len);                                                                         \
