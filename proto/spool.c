@@ -1,10 +1,10 @@
 #include "proto/spool.h"
 
-#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "base/pread.h"
 
 enum {
     CHECKED_BYTES = 16,
@@ -115,22 +115,6 @@ enum spool_next spool_next(const unsigned char *bytes, size_t len, struct spool_
     return SPOOL_RECORD;
 }
 
-/* As pread(2), but less than `len` only at the end of the file. */
-static ssize_t read_whole(int fd, unsigned char *bytes, size_t len, off_t at) {
-    size_t have = 0;
-    while (have < len) {
-        ssize_t got = pread(fd, bytes + have, len - have, at + (off_t)have);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -1;
-        if (got == 0)
-            break;
-        have += (size_t)got;
-    }
-    return (ssize_t)have;
-}
-
 int spool_read_end(int fd, struct spool_end *ret_end) {
     unsigned char record[SPOOL_HEADER_BYTES + sizeof(struct spool_end)];
     off_t size = lseek(fd, 0, SEEK_END);
@@ -138,7 +122,7 @@ int spool_read_end(int fd, struct spool_end *ret_end) {
         return -1;
     if ((size_t)size < sizeof record)
         return 0;
-    ssize_t got = read_whole(fd, record, sizeof record, size - (off_t)sizeof record);
+    ssize_t got = pread_whole(fd, record, sizeof record, size - (off_t)sizeof record);
     if (got < 0)
         return -1;
     struct spool_header header;

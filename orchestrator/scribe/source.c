@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/pread.h"
 #include "orchestrator/scribe/walk.h"
 
 enum {
@@ -100,7 +101,7 @@ static int read_on(const struct source *source, struct pack *pack, bool final, i
                    struct err *err) {
     static unsigned char window[SOURCE_WINDOW_BYTES];
     for (;;) {
-        ssize_t got = pread(source->fd, window, sizeof window, pack->at.raw_pos[pack->source]);
+        ssize_t got = pread_whole(source->fd, window, sizeof window, pack->at.raw_pos[pack->source]);
         if (got < 0)
             return err_sys(err, "read a spool");
         bool last = (size_t)got < sizeof window;
