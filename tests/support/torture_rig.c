@@ -40,9 +40,21 @@ void torture_begin(const char *own_dir, const char *only) {
     setenv("TORTURE_ONLY", only, true);
 }
 
+static void forget(const char *file) {
+    AUTO_FREE char *path = mem_printf("%s/%s", dir, file);
+    unlink(path);
+}
+
+static void order(const char *what) {
+    AUTO_FREE char *path = mem_printf("%s/order", dir);
+    struct err err = {0};
+    cr_assert_eq(file_write_atomic(AT_FDCWD, path, what, strlen(what), 0644, &err), 0, "%s", err.text);
+    setenv("LD_PRELOAD", TORTURE_LIBRARY, true);
+}
+
 void torture_rest(void) {
     unsetenv("LD_PRELOAD");
-    unsetenv("TORTURE_FAULT");
+    forget("order");
 }
 
 void torture_end(void) {
@@ -54,22 +66,15 @@ void torture_end(void) {
     free(STEAL(sanitizer_before));
 }
 
-static void forget(const char *file) {
-    AUTO_FREE char *path = mem_printf("%s/%s", dir, file);
-    unlink(path);
-}
-
 void torture_count(void) {
     forget("sites");
-    unsetenv("TORTURE_FAULT");
-    setenv("LD_PRELOAD", TORTURE_LIBRARY, true);
+    order("count");
 }
 
 void torture_aim(const struct torture_point *point) {
     AUTO_FREE char *fault = mem_printf("%s:%s", point->site, point->how);
     forget("fired");
-    setenv("TORTURE_FAULT", fault, true);
-    setenv("LD_PRELOAD", TORTURE_LIBRARY, true);
+    order(fault);
 }
 
 bool torture_fired(void) {
@@ -162,7 +167,7 @@ static void keep_only(struct torture_points *points, const char *only) {
     for (size_t i = 0; i < points->count; i++) {
         struct torture_point *p = &points->items[i];
         AUTO_FREE char *name = mem_printf("%s:%s", p->site, p->how);
-        if (strcmp(name, only) == 0)
+        if (strcmp(name, only) == 0 || strcmp(p->call, only) == 0)
             points->items[kept++] = *p;
         else
             free(p->frames);

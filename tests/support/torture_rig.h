@@ -4,8 +4,8 @@
  * test.
  *
  * How many points there are is told by BERTH_TORTURE_POINTS (a number, "all"; else `most` of torture_load),
- * which ones by BERTH_TORTURE_SEED; BERTH_TORTURE_ONLY has one as SITE:HOW. Half of a sample are failures of
- * memory, of which there are more than of all others.
+ * which ones by BERTH_TORTURE_SEED; BERTH_TORTURE_ONLY has one as SITE:HOW, or those of one CALL. Half of a
+ * sample are failures of memory, of which there are more than of all others.
  */
 #ifndef BERTH_TESTS_TORTURE_RIG_H
 #define BERTH_TESTS_TORTURE_RIG_H

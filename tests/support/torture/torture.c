@@ -21,6 +21,7 @@ enum {
     PATH_BYTES = 512,
     LINE_BYTES = 4096,
     COMMAND_BYTES = 512,
+    ORDER_BYTES = 128,
 };
 
 struct module {
@@ -246,17 +247,33 @@ static bool is_meant(const char *only) {
     return strncmp(begin, only, strlen(only)) == 0;
 }
 
+/* "" when there is none. */
+static void read_order(char order[ORDER_BYTES]) {
+    char path[PATH_BYTES + 16];
+    snprintf(path, sizeof path, "%s/order", torture.dir);
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    long len = fd < 0 ? 0 : syscall(SYS_read, fd, order, ORDER_BYTES - 1);
+    order[len > 0 ? len : 0] = '\0';
+    syscall(SYS_close, fd);
+}
+
+static int number_of(const char *variable, int otherwise) {
+    const char *text = getenv(variable);
+    return text ? (int)strtol(text, NULL, 10) : otherwise;
+}
+
 __attribute__((constructor)) static void begin(void) {
-    const char *dir = getenv("TORTURE_DIR"), *only = getenv("TORTURE_ONLY"), *fault = getenv("TORTURE_FAULT");
-    const char *depth = getenv("TORTURE_DEPTH"), *library_depth = getenv("TORTURE_LIBRARY_DEPTH");
+    const char *dir = getenv("TORTURE_DIR"), *only = getenv("TORTURE_ONLY");
+    char order[ORDER_BYTES] = "";
     inside = true;
     if (dir && (!only || is_meant(only))) {
         snprintf(torture.dir, sizeof torture.dir, "%s", dir);
-        torture.depth = depth ? (int)strtol(depth, NULL, 10) : OWN_FRAMES_DEFAULT;
-        torture.library_depth = library_depth ? (int)strtol(library_depth, NULL, 10) : LIBRARY_FRAMES_DEFAULT;
-        torture.counting = !fault;
-        torture.on = !fault || sscanf(fault, "%lx:%31s", &torture.site, torture.how) == 2;
+        torture.depth = number_of("TORTURE_DEPTH", OWN_FRAMES_DEFAULT);
+        torture.library_depth = number_of("TORTURE_LIBRARY_DEPTH", LIBRARY_FRAMES_DEFAULT);
         dl_iterate_phdr(take_module, NULL);
+        read_order(order);
+        torture.counting = strncmp(order, "count", 5) == 0;
+        torture.on = torture.counting || sscanf(order, "%lx:%31s", &torture.site, torture.how) == 2;
     }
     inside = false;
 }

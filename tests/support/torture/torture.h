@@ -3,15 +3,16 @@
  * manner of curl's torture tests.
  *
  * It stands before libc, libpq and libcurl in the program that TORTURE_ONLY names, whichever process starts
- * it, and before the libraries that this program uses. A site is a call with the stack that leads to it.
- * Without TORTURE_FAULT every site that is met is written to the file `sites` of TORTURE_DIR; with it, the
- * call at that site fails in the way that it says, the first time that it is met by any process: the file
- * `fired` is the mark.
+ * it, and before the libraries that this program uses. A site is a call with the stack that leads to it. What
+ * is to be done stands in the file `order` of TORTURE_DIR, which is read when the process begins: "count"
+ * writes every site that is met to the file `sites`; SITE:HOW, as `sites` has them, lets the call at that
+ * site fail in this way, the first time that it is met by any process: the file `fired` is the mark. Without
+ * an order nothing is done.
  *
- *   TORTURE_DIR    a directory of one run, which has to be there; without it nothing is done
+ *   TORTURE_DIR    a directory of one run, which has to be there
  *   TORTURE_ONLY   how the command line of the process begins, its program without the directory: "berthd
- * scribe" TORTURE_FAULT  SITE:HOW, as `sites` has them TORTURE_DEPTH  frames of the program's own that make a
- * site; library frames below the first always count
+ * scribe" TORTURE_DEPTH, TORTURE_LIBRARY_DEPTH  how many frames make a site: of the program's own, and of
+ * libraries before the first of these
  *
  * A line of `sites`: SITE CALL HOW,HOW… FRAME FRAME…, with frames as MODULE+OFFSET, the innermost first.
  * Written at once, since a process may end in any way.
