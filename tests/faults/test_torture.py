@@ -9,7 +9,7 @@ import pytest
 from support import BUILD, wait_until
 from torture import Torture, TorturedBerth
 
-SAMPLE = 16  # of each program
+SAMPLE = 8  # of each program
 SCRIPT = "cat; echo told >&2; exit 7"
 INPUT = {"a": [1, 2, 3]}
 OUTPUT = b'{"a":[1,2,3]}\ntold\n'

@@ -10,15 +10,40 @@
 #include "base/fdutil.h"
 #include "base/mem.h"
 #include "proto/child.h"
+#include "proto/labels.h"
 #include "proto/spool.h"
+#include "runner/docker/network.h"
 #include "runner/limits/limits.h"
 #include "runner_rig.h"
 #include "torture_rig.h"
 
-enum { RUNNERS_MAX = 8, POINTS_EACH = 24, SHARES = 2, WRONG_MAX = 4096 };
+enum { RUNNERS_MAX = 8, POINTS_EACH = 8, SHARES = 2, WRONG_MAX = 4096 };
 
-static const char job_json[] = "{\"script\":\"cat; echo told >&2; exit 7\",\"input\":{\"a\":[1,2,3]}}";
-static const char output[] = "{\"a\":[1,2,3]}\n";
+/* What a runner has to do, and how it truly ends. */
+static const struct line {
+    const char *json;
+    enum reason reason;
+    int exit_code;
+    const char *out, *err_out;
+} plain = {.json = "{\"script\":\"cat; echo told >&2; exit 7\",\"input\":{\"a\":[1,2,3]}}",
+           .reason = REASON_EXIT_CODE,
+           .exit_code = 7,
+           .out = "{\"a\":[1,2,3]}\n",
+           .err_out = "told\n"},
+  served = {.json =
+                "{\"script\":\"nslookup db | grep -c ^Name; exit 7\",\"network\":\"private\",\"services\":"
+                "[{\"name\":\"db\",\"image\":\"IMAGE\",\"command\":[\"sleep\",\"600\"],"
+                "\"ready\":{\"command\":[\"true\"]},\"deadline\":\"30s\"}]}",
+            .reason = REASON_EXIT_CODE,
+            .exit_code = 7,
+            .out = "1\n",
+            .err_out = ""},
+  stopped = {.json = "{\"script\":\"trap \\\"echo told; exit 9\\\" TERM; echo begun; sleep 600 & wait\","
+                     "\"deadlines\":{\"run\":\"1s\"}}",
+             .reason = REASON_RUN_DEADLINE,
+             .exit_code = 9,
+             .out = "begun\ntold\n",
+             .err_out = ""};
 
 static struct err err;
 static char directory[RIG_PATH_MAX + 16], group[LIMITS_GROUP_MAX];
@@ -60,23 +85,24 @@ static const char *run_to_the_end(char wrong[WRONG_MAX]) {
     return status == CHILD_EXIT_DONE ? "" : wrong;
 }
 
-static const char *check_end(char wrong[WRONG_MAX]) {
+static const char *check_end(const struct line *line, char wrong[WRONG_MAX]) {
     struct journal journal = rig_journal();
     const struct verdict *v = &journal.verdict;
     AUTO_BUF struct buf out = BUF(RIG_OUTPUT_MAX);
-    AUTO_BUF struct buf told = BUF(RIG_OUTPUT_MAX);
+    AUTO_BUF struct buf err_out = BUF(RIG_OUTPUT_MAX);
     int starts = -1;
     if (!journal_has(&journal, JOURNAL_VERDICT) || !journal_has(&journal, JOURNAL_CLEANED))
         return "the journal has no end: the job is lost";
     rig_output(SPOOL_STDOUT, &out, &starts);
-    rig_output(SPOOL_STDERR, &told, NULL);
-    if (v->reason != REASON_EXIT_CODE || v->exit_code != 7) {
+    rig_output(SPOOL_STDERR, &err_out, NULL);
+    if (v->reason != line->reason || v->exit_code != line->exit_code) {
         snprintf(wrong, WRONG_MAX, "a false end: %s/%s, exit code %d, %d starts: %s", status_name(v->status),
                  reason_name(v->reason), v->exit_code, starts, v->message);
         return wrong;
     }
-    if (starts != 1 || strcmp(buf_str(&out), output) != 0 || strcmp(buf_str(&told), "told\n") != 0) {
-        snprintf(wrong, WRONG_MAX, "%d starts, output: %s%s", starts, buf_str(&out), buf_str(&told));
+    if (starts != 1 || strcmp(buf_str(&out), line->out) != 0 ||
+        strcmp(buf_str(&err_out), line->err_out) != 0) {
+        snprintf(wrong, WRONG_MAX, "%d starts, output: %s%s", starts, buf_str(&out), buf_str(&err_out));
         return wrong;
     }
     if (v->usage.cpu_us < 0 || v->usage.memory_peak_bytes < 0)
@@ -84,13 +110,27 @@ static const char *check_end(char wrong[WRONG_MAX]) {
     return "";
 }
 
+static size_t remove_left(void) {
+    AUTO_CONTAINER_LIST struct container_list containers = {0};
+    AUTO_NETWORK_LIST struct network_list networks = {0};
+    const struct engine_pair label = {LABEL_CLUSTER, rig.cluster};
+    size_t left = 0;
+    OK(container_list(rig.engine, &rig.ctx, (struct engine_pairs){&label, 1}, true, &containers, &err));
+    for (size_t i = 0; i < containers.count; i++)
+        if (container_remove(rig.engine, &rig.ctx, containers.items[i].id, true, true, NULL) == 0)
+            left++;
+    OK(network_list(rig.engine, &rig.ctx, (struct engine_pairs){&label, 1}, &networks, &err));
+    for (size_t i = 0; i < networks.count; i++)
+        if (container_label(networks.items[i].labels, LABEL_JOB) &&
+            network_remove(rig.engine, &rig.ctx, networks.items[i].id, NULL) == 0)
+            left++;
+    return left;
+}
+
 static const char *check_left(void) {
     char parent[LIMITS_GROUP_MAX];
-    AUTO_CONTAINER_INFO struct container_info info = {0};
-    if (container_inspect(rig.engine, &rig.ctx, rig.container, &info, &err) == 0) {
-        container_remove(rig.engine, &rig.ctx, rig.container, true, true, NULL);
-        return "its container is left";
-    }
+    if (remove_left() > 0)
+        return "a container or a network is left";
     if (!rig.cgroup[0] || limits_name(rig.cgroup, rig.name, parent, &err) < 0)
         return "";
     AUTO_FREE char *path = mem_printf("/sys/fs/cgroup/memory%s", parent);
@@ -100,17 +140,26 @@ static const char *check_left(void) {
     return "its control group is left";
 }
 
-static bool run_point(const struct torture_point *point, bool *ret_fired) {
+/* rig_attempt() puts in the image of the job, not those of services. */
+static void make_attempt(const struct line *line) {
+    const char *hole = strstr(line->json, "IMAGE");
+    AUTO_FREE char *json = hole ? mem_printf("%.*s%s%s", (int)(hole - line->json), line->json, rig_image(),
+                                             hole + strlen("IMAGE"))
+                                : mem_strdup(line->json);
+    rig_attempt(json);
+}
+
+static bool run_point(const struct line *line, const struct torture_point *point, bool *ret_fired) {
     char wrong[WRONG_MAX] = "";
     AUTO_BUF struct buf reports = BUF(TORTURE_REPORT_MAX);
     ctx_deadline_in(&rig.ctx, 5 * RIG_WAIT_MS);
-    rig_attempt(job_json);
+    make_attempt(line);
     point ? torture_aim(point) : torture_count();
     const char *ended = run_to_the_end(wrong);
     torture_rest();
     *ret_fired = point && torture_fired();
     torture_take_reports(&reports);
-    const char *what = reports.len ? buf_str(&reports) : *ended ? ended : check_end(wrong);
+    const char *what = reports.len ? buf_str(&reports) : *ended ? ended : check_end(line, wrong);
     const char *left = check_left();
     if (*what || *left)
         torture_tell(point ? point : &(struct torture_point){.call = "nothing failed", .frames = (char *)""},
@@ -119,14 +168,14 @@ static bool run_point(const struct torture_point *point, bool *ret_fired) {
     return !*what && !*left;
 }
 
-static void run_share(unsigned share) {
+static void run_share(const struct line *line, unsigned share) {
     bool fired = false;
     size_t failures = 0, unmet = 0;
-    cr_assert(run_point(NULL, &fired));
+    cr_assert(run_point(line, NULL, &fired));
     struct torture_points points = torture_load(share, SHARES, POINTS_EACH);
     cr_assert_geq(points.met, 200, "the library counts");
     for (size_t i = 0; i < points.count; i++) {
-        failures += !run_point(&points.items[i], &fired);
+        failures += !run_point(line, &points.items[i], &fired);
         unmet += !fired;
     }
     fprintf(stderr, "torture: share %u: %zu points run, %zu of them not met again, %zu failures\n", share + 1,
@@ -136,10 +185,26 @@ static void run_share(unsigned share) {
     cr_assert_eq(failures, 0);
 }
 
-Test(torture_runner, each_call_fails_once) {
-    run_share(0);
+Test(torture_runner, a_job_that_ends_by_itself) {
+    run_share(&plain, 0);
 }
 
-Test(torture_runner, each_other_call_fails_once) {
-    run_share(1);
+Test(torture_runner, a_job_that_ends_by_itself_the_other_half) {
+    run_share(&plain, 1);
+}
+
+Test(torture_runner, a_job_with_a_service) {
+    run_share(&served, 0);
+}
+
+Test(torture_runner, a_job_with_a_service_the_other_half) {
+    run_share(&served, 1);
+}
+
+Test(torture_runner, a_job_that_is_stopped) {
+    run_share(&stopped, 0);
+}
+
+Test(torture_runner, a_job_that_is_stopped_the_other_half) {
+    run_share(&stopped, 1);
 }

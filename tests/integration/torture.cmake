@@ -9,7 +9,7 @@ target_include_directories(torture PRIVATE
 
 # Points of a sample; all: BERTH_TORTURE_POINTS=all, as tests/faults/test_torture.py --long has it.
 function(torture_test name)
-    berth_test(NAME ${name} LABEL integration TIMEOUT 300 ${ARGN})
+    berth_test(NAME ${name} LABEL integration TIMEOUT 900 ${ARGN})
     target_compile_definitions(${name} PRIVATE TORTURE_LIBRARY="$<TARGET_FILE:torture>"
         TORTURE_LEAKS="${CMAKE_SOURCE_DIR}/tests/support/torture/leaks.supp"
         BERTH_RUNNER_PATH="$<TARGET_FILE:berth-runner>" BERTHD_PATH="$<TARGET_FILE:berthd>")
