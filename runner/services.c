@@ -117,6 +117,11 @@ void services_watch(struct job *job) {
             service->spool_watch = add_watch(service, ATTEMPT_SPOOL, IN_CLOSE_WRITE);
         if (!service->ready_watch)
             service->ready_watch = add_watch(service, ATTEMPT_READY, IN_MODIFY);
+        if ((!service->spool_watch || !service->ready_watch) && !s->unwatched) {
+            err_sys(&err, "inotify_add_watch");
+            s->unwatched = true;
+            log_warn("a service cannot be watched, they are looked at again and again", LERR(&err));
+        }
     }
 }
 
