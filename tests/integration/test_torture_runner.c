@@ -1,12 +1,14 @@
 /* Every call of the runner's straight line fails once, wherever it is made: the job ends as it truly did,
  * nothing crashes, leaks or stays behind, and it was started once. */
 #include <criterion/criterion.h>
-#include <signal.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fdutil.h"
 #include "base/mem.h"
 #include "proto/child.h"
@@ -17,7 +19,7 @@
 #include "runner_rig.h"
 #include "torture_rig.h"
 
-enum { RUNNERS_MAX = 8, POINTS_EACH = 8, SHARES = 2, WRONG_MAX = 4096 };
+enum { RUNNERS_MAX = 8, POINTS_EACH = 8, SHARES = 2, WRONG_MAX = 4096, LOOK_MS = 10 };
 
 /* What a runner has to do, and how it truly ends. */
 static const struct line {
@@ -25,6 +27,7 @@ static const struct line {
     enum reason reason;
     int exit_code;
     const char *out, *err_out;
+    bool cancel; /* as soon as it has begun */
 } plain = {.json = "{\"script\":\"cat; echo told >&2; exit 7\",\"input\":{\"a\":[1,2,3]}}",
            .reason = REASON_EXIT_CODE,
            .exit_code = 7,
@@ -38,12 +41,22 @@ static const struct line {
             .exit_code = 7,
             .out = "1\n",
             .err_out = ""},
-  stopped = {.json = "{\"script\":\"trap \\\"echo told; exit 9\\\" TERM; echo begun; sleep 600 & wait\","
-                     "\"deadlines\":{\"run\":\"1s\"}}",
-             .reason = REASON_RUN_DEADLINE,
-             .exit_code = 9,
-             .out = "begun\ntold\n",
-             .err_out = ""};
+  canceled = {.json = "{\"script\":\"trap \\\"echo told; exit 9\\\" TERM; echo begun; sleep 600 & wait\"}",
+              .reason = REASON_REQUESTED,
+              .exit_code = 9,
+              .out = "begun\ntold\n",
+              .err_out = "",
+              .cancel = true},
+  deserted = {
+      .json = "{\"script\":\"trap \\\"echo told; exit 9\\\" TERM; echo begun; until echo x | nc db 99; do :; "
+              "done;"
+              "sleep 600 & wait\",\"network\":\"private\",\"services\":[{\"name\":\"db\",\"image\":\"IMAGE\","
+              "\"command\":[\"sh\",\"-c\",\"nc -lp 99; exit 4\"],"
+              "\"ready\":{\"command\":[\"true\"]},\"deadline\":\"30s\"}]}",
+      .reason = REASON_SERVICE_FAILED,
+      .exit_code = 9,
+      .out = "begun\ntold\n",
+      .err_out = ""};
 
 static struct err err;
 static char directory[RIG_PATH_MAX + 16], group[LIMITS_GROUP_MAX];
@@ -70,12 +83,31 @@ static void end(void) {
 
 TestSuite(torture_runner, .init = begin, .fini = end, .timeout = 4 * 3600);
 
+static bool has_begun(void) {
+    AUTO_BUF struct buf out = BUF(RIG_OUTPUT_MAX);
+    rig_output(SPOOL_STDOUT, &out, NULL);
+    return out.len > 0;
+}
+
+/* As its parent would tell each runner, until it has ended. */
+static void cancel_when_begun(void) {
+    const struct control cancel = {.type = CONTROL_CANCEL, .reason = REASON_REQUESTED};
+    AUTO_FD int pidfd = pidfd_open(rig.pid, 0);
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    for (int64_t end_ms = clock_boot_ms() + RIG_WAIT_MS; !has_begun() && clock_boot_ms() < end_ms;)
+        if (poll(&p, 1, LOOK_MS) != 0)
+            return;
+    (void)control_send(rig.fd, &cancel, NULL); /* it may be gone by now */
+}
+
 /* What its parent would do: another one as long as it ends with something else than that it is done. Returns
  * what is wrong, or "". */
-static const char *run_to_the_end(char wrong[WRONG_MAX]) {
+static const char *run_to_the_end(const struct line *line, char wrong[WRONG_MAX]) {
     int status = -1;
     for (int i = 0; i < RUNNERS_MAX; i++) {
         rig_start();
+        if (line->cancel)
+            cancel_when_begun();
         status = torture_wait(rig.pid, RIG_WAIT_MS);
         rig.pid = 0;
         if (status == CHILD_EXIT_DONE || status < 0 || status >= 256 || status == TORTURE_EXIT_SANITIZER)
@@ -155,7 +187,7 @@ static bool run_point(const struct line *line, const struct torture_point *point
     ctx_deadline_in(&rig.ctx, 5 * RIG_WAIT_MS);
     make_attempt(line);
     point ? torture_aim(point) : torture_count();
-    const char *ended = run_to_the_end(wrong);
+    const char *ended = run_to_the_end(line, wrong);
     torture_rest();
     *ret_fired = point && torture_fired();
     torture_take_reports(&reports);
@@ -201,10 +233,18 @@ Test(torture_runner, a_job_with_a_service_the_other_half) {
     run_share(&served, 1);
 }
 
-Test(torture_runner, a_job_that_is_stopped) {
-    run_share(&stopped, 0);
+Test(torture_runner, a_job_whose_service_fails) {
+    run_share(&deserted, 0);
 }
 
-Test(torture_runner, a_job_that_is_stopped_the_other_half) {
-    run_share(&stopped, 1);
+Test(torture_runner, a_job_whose_service_fails_the_other_half) {
+    run_share(&deserted, 1);
+}
+
+Test(torture_runner, a_job_that_is_canceled) {
+    run_share(&canceled, 0);
+}
+
+Test(torture_runner, a_job_that_is_canceled_the_other_half) {
+    run_share(&canceled, 1);
 }
