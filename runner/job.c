@@ -284,12 +284,27 @@ static void clean_group(struct job *job, const struct ctx *ctx) {
         }
 }
 
+/* Tried on as long as it is not the engine that says no. */
+static int remove_network(struct job *job, const struct ctx *ctx, struct err *err) {
+    const struct net_place place = job_net_place(job);
+    if (job->attempt->spec->network != SPEC_NETWORK_PRIVATE)
+        return 0;
+    for (int64_t pause_ms = 0;; job_back_off(job, ctx, &pause_ms)) {
+        struct ctx call = ctx_child(ctx);
+        ctx_deadline_in(&call, JOB_CALL_MAX_MS);
+        if (net_private_remove(&place, &call, err) == 0)
+            return 0;
+        if (err->kind == ERR_ENGINE || ctx_state(ctx) != CTX_LIVE)
+            return -1;
+        log_warn("network not removed yet, trying again", LERR(err));
+    }
+}
+
 /* All that bears the attempt's name on the engine, whoever made it. */
 static int clean_engine(struct job *job, const struct ctx *ctx, struct err *err) {
-    const struct net_place place = job_net_place(job);
     if (part_remove(&job->main, ctx, err) < 0 || services_remove(job, ctx, err) < 0)
         return -1;
-    return job->attempt->spec->network == SPEC_NETWORK_PRIVATE ? net_private_remove(&place, ctx, err) : 0;
+    return remove_network(job, ctx, err);
 }
 
 /* Nothing runs any more, so the end is true; but the engine does not remove what is left. The reaper finds it
