@@ -230,6 +230,15 @@ static json_t *started_fields(const struct job *job) {
                      "since_boot_ns", (json_int_t)(since_ns > 0 ? since_ns : 1));
 }
 
+int job_take_over_start(struct job *job, struct err *err) {
+    if (!journal_has(&job->journal, JOURNAL_CREATED) || journal_has(&job->journal, JOURNAL_STARTED))
+        return 0;
+    enum part_seen seen = part_look(&job->main, NULL);
+    if (seen != PART_SEEN_RUNNING && seen != PART_SEEN_ENDED)
+        return 0;
+    return job_note(job, JOURNAL_STARTED, started_fields(job), err);
+}
+
 int job_start(struct job *job, struct err *err) {
     struct ctx ctx = job_start_ctx(job);
     int started = part_start(&job->main, &ctx, job->journal.container, err);

@@ -183,6 +183,8 @@ static int drive(struct job *job, struct err *err) {
         return 0;
     if (stopped_before_start(job))
         return abandon(job, err);
+    if (job_take_over_start(job, err) < 0)
+        return -1;
     if (!journal_has(&job->journal, JOURNAL_STARTED)) {
         int prepared = prepare(job, err);
         if (prepared != 0)

@@ -72,6 +72,9 @@ struct ctx job_start_ctx(struct job *job);
 int job_create(struct job *job, struct err *err);
 /* The container was started, now or before, and that is journaled. -1 as above. */
 int job_start(struct job *job, struct err *err);
+/* A start by a runner before this one, which did not live to write it down, is journaled now: a cancel that
+ * has come meanwhile is no reason to say that the command was not started. -1: the journal is broken. */
+int job_take_over_start(struct job *job, struct err *err);
 
 /* --- run.c --- */
 

@@ -86,6 +86,23 @@ Test(restart, created_but_not_started) {
     expect_whole(REASON_EXIT_CODE, "begun\ntold\n");
 }
 
+/* Started by a runner that died before it could write that down, and canceled before the next one has looked.
+ */
+Test(restart, started_but_canceled_before_anybody_has_looked) {
+    start("{\"script\":\"trap \\\"echo told; exit 9\\\" TERM; echo begun; sleep 600 & wait\"}");
+    rig_await(JOURNAL_STARTED);
+    rig_await_output("begun\n");
+    rig_kill();
+    rig_forget_from(JOURNAL_STARTED);
+    rig_start();
+    rig_cancel(false);
+    cr_expect_eq(rig_wait(), CHILD_EXIT_DONE);
+    expect_whole(REASON_REQUESTED, "begun\ntold\n");
+    struct journal journal = rig_journal();
+    cr_expect(journal_has(&journal, JOURNAL_STARTED));
+    cr_expect_eq(journal.verdict.exit_code, 9, "%s", journal.verdict.message);
+}
+
 /* Made by a runner that died before it could write that down: taken over by its name and labels. */
 Test(restart, container_is_found_by_name) {
     start(waits);
