@@ -12,6 +12,12 @@
 #include <jansson.h>
 
 #include "base/cleanup.h"
+#include "base/mem.h"
+
+/* For main(), before anything else: no call of jansson fails for want of memory (base/mem.h). */
+static inline void json_use_mem(void) {
+    json_set_alloc_funcs(mem_alloc, free);
+}
 
 static inline void json_decref_p(json_t **json) {
     json_decref(*json);

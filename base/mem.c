@@ -21,6 +21,10 @@ void *mem_alloc(size_t bytes) {
     return must(calloc(1, bytes ? bytes : 1));
 }
 
+void *mem_calloc(size_t count, size_t bytes) {
+    return must(calloc(count ? count : 1, bytes ? bytes : 1));
+}
+
 void *mem_realloc(void *p, size_t bytes) {
     return must(realloc(p, bytes ? bytes : 1));
 }

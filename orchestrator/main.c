@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fdutil.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "orchestrator/gateway/gateway.h"
 #include "orchestrator/reaper/reaper.h"
@@ -169,6 +170,7 @@ static void open_standard_descriptors(void) {
 
 int main(int argc, char **argv) {
     (void)argc;
+    json_use_mem();
     open_standard_descriptors();
     log_init("parent", NULL);
     if (!argv[0] || !argv[1])

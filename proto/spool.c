@@ -1,10 +1,10 @@
 #include "proto/spool.h"
 
-#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "base/pread.h"
 
 enum {
     CHECKED_BYTES = 16,
@@ -122,7 +122,7 @@ int spool_read_end(int fd, struct spool_end *ret_end) {
         return -1;
     if ((size_t)size < sizeof record)
         return 0;
-    ssize_t got = pread(fd, record, sizeof record, size - (off_t)sizeof record);
+    ssize_t got = pread_whole(fd, record, sizeof record, size - (off_t)sizeof record);
     if (got < 0)
         return -1;
     struct spool_header header;

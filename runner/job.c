@@ -110,6 +110,11 @@ static size_t progress(const struct job *job) {
     return steps;
 }
 
+/* An engine that is away, or a host that is short of something: memory, descriptors, room on a disk. */
+static bool may_pass(const struct err *err) {
+    return err->kind == ERR_AWAY || err->kind == ERR_SYS;
+}
+
 /* 0: started. 1: it will not be; the evidence says why. -1: the journal is broken. */
 static int prepare(struct job *job, struct err *err) {
     int64_t pause_ms = 0;
@@ -122,12 +127,14 @@ static int prepare(struct job *job, struct err *err) {
             return -1;
         if (job->evidence.fault != REASON_NONE)
             return 1;
-        if (err->kind != ERR_AWAY || !patience_lasts(&patience, progress(job), clock_boot_ns())) {
+        if (!may_pass(err) || !patience_lasts(&patience, progress(job), clock_boot_ns())) {
             fault_of(job, err);
             return 1;
         }
         if (!pause_ms)
-            log_warn("engine is away, trying again", LERR(err));
+            log_warn(err->kind == ERR_AWAY ? "engine is away, trying again"
+                                           : "job cannot be prepared now, trying again",
+                     LERR(err));
         job_back_off(job, &job->orders->live, &pause_ms);
     }
 }
@@ -195,9 +202,14 @@ static void read_program(const struct job *job, struct evidence *e) {
 /* What was seen of the main container, for the verdict. */
 static void take_main(struct job *job, struct evidence *e) {
     const struct part *m = &job->main;
+    struct err why = {0};
+    int end = e->started ? part_end(m, &e->end, &why) : 0;
+    if (end < 0)
+        job_fault(job, REASON_INTERNAL, "How the command ended was written down but cannot be read: %.400s.",
+                  why.text);
     e->killed = m->killed;
     e->paused = m->was_paused;
-    e->end_known = e->started && part_end(m, &e->end) > 0;
+    e->end_known = end > 0;
     /* Where a call of ours broke off, init's word that a signal came from outside says that it arrived. */
     bool arrived = m->signal_unsure && e->end_known && e->end.signal_outside;
     e->stop_missed = m->stop_missed && !arrived;
@@ -273,16 +285,28 @@ static void clean_group(struct job *job, const struct ctx *ctx) {
         }
 }
 
+<<<<<<< HEAD
 /* What the engine refuses, as for a network that someone else is attached to, does not get better soon. */
 static int remove_network(struct job *job, const struct ctx *ctx, struct err *err) {
     enum { SERVER_ERROR = 500 };
     const struct net_place place = job_net_place(job);
+=======
+/* Tried on as long as it is not the engine that says no. */
+static int remove_network(struct job *job, const struct ctx *ctx, struct err *err) {
+    const struct net_place place = job_net_place(job);
+    if (job->attempt->spec->network != SPEC_NETWORK_PRIVATE)
+        return 0;
+>>>>>>> torture
     for (int64_t pause_ms = 0;; job_back_off(job, ctx, &pause_ms)) {
         struct ctx call = ctx_child(ctx);
         ctx_deadline_in(&call, JOB_CALL_MAX_MS);
         if (net_private_remove(&place, &call, err) == 0)
             return 0;
+<<<<<<< HEAD
         if (ctx_state(ctx) != CTX_LIVE || (err->kind == ERR_ENGINE && err->code < SERVER_ERROR))
+=======
+        if (err->kind == ERR_ENGINE || ctx_state(ctx) != CTX_LIVE)
+>>>>>>> torture
             return -1;
         log_warn("network not removed yet, trying again", LERR(err));
     }
@@ -292,7 +316,11 @@ static int remove_network(struct job *job, const struct ctx *ctx, struct err *er
 static int clean_engine(struct job *job, const struct ctx *ctx, struct err *err) {
     if (part_remove(&job->main, ctx, err) < 0 || services_remove(job, ctx, err) < 0)
         return -1;
+<<<<<<< HEAD
     return job->attempt->spec->network == SPEC_NETWORK_PRIVATE ? remove_network(job, ctx, err) : 0;
+=======
+    return remove_network(job, ctx, err);
+>>>>>>> torture
 }
 
 /* Nothing runs any more, so the end is true; but the engine does not remove what is left. The reaper finds it

@@ -220,6 +220,7 @@ static int run_by_hand(const struct options *o) {
 
 int main(int argc, char **argv) {
     struct options o = {0};
+    json_use_mem();
     signal(SIGPIPE, SIG_IGN);
     log_init("runner", NULL);
     if (parse_options(argc, argv, &o) < 0) {

@@ -168,46 +168,65 @@ static int bind_fault(struct mounting *m, const char *source, struct err *err) {
                      "The bind's source %.200s does not lie below one of the operator's directories "
                      "(BERTH_BIND_ROOTS): a symbolic link leads out of it, or is absolute.",
                      source);
-    default:
+    case EACCES:
+    case EPERM:
         m->reason = REASON_INTERNAL;
-        return err_sys(err, "The bind's source %.200s cannot be opened", source);
+        break;
+    default: /* may pass */
+        break;
     }
+    return err_sys(err, "The bind's source %.200s cannot be opened", source);
+}
+
+/* What is not there, or no directory, is nothing that could be reached; of anything else nobody can tell. */
+static bool is_absent(void) {
+    return errno == ENOENT || errno == ENOTDIR;
 }
 
 /* Whether a path is the file or lies in it, or below it: by device and inode, so that a mount of a directory
- * at another place is that directory. The path is without links. */
-static bool is_on_the_way(const char *path, const struct stat *file) {
+ * at another place is that directory. The path is without links. 1, 0, or -1: errno. */
+static int is_on_the_way(const char *path, const struct stat *file) {
     AUTO_FREE char *prefix = mem_strdup(path);
     for (struct stat st; *prefix;) {
-        if (stat(prefix, &st) == 0 && st.st_dev == file->st_dev && st.st_ino == file->st_ino)
-            return true;
+        bool there = stat(prefix, &st) == 0;
+        if (there && st.st_dev == file->st_dev && st.st_ino == file->st_ino)
+            return 1;
+        if (!there && !is_absent())
+            return -1;
         char *slash = strrchr(prefix, '/');
         if (!slash || !slash[1])
             break;
         slash[slash == prefix] = '\0';
     }
-    return false;
+    return 0;
 }
 
-/* `path` (of `found`) would give the job what it must not reach: `kept`, or with `below` a part of it. */
-static bool gives(const char *path, const struct stat *found, const char *kept, bool below) {
+/* `path` (of `found`) would give the job what it must not reach: `kept`, or with `below` a part of it. 1, 0,
+ * or -1: errno. */
+static int gives(const char *path, const struct stat *found, const char *kept, bool below) {
     char real[PATH_MAX];
     struct stat st;
-    if (!kept || !realpath(kept, real) || stat(real, &st) < 0)
-        return false;
-    return is_on_the_way(real, found) || (below && is_on_the_way(path, &st));
+    if (!kept)
+        return 0;
+    if (!realpath(kept, real) || stat(real, &st) < 0)
+        return is_absent() ? 0 : -1;
+    int reached = is_on_the_way(real, found);
+    return reached == 0 && below ? is_on_the_way(path, &st) : reached;
 }
 
+/* What cannot be told now is no permission. */
 static int bind_check_reach(struct mounting *m, const char *path, const struct stat *found, struct err *err) {
     static const char unix_host[] = "unix://";
     const char *host = m->engine ? engine_host(m->engine) : "";
     const char *const sockets[] = {strncmp(host, unix_host, strlen(unix_host)) == 0 ? host + strlen(unix_host)
                                                                                     : NULL,
                                    ENGINE_DEFAULT_HOST + strlen(unix_host)};
-    bool reached = gives(path, found, m->state_dir, true);
-    for (size_t i = 0; i < ARRAY_LEN(sockets); i++)
-        reached = reached || gives(path, found, sockets[i], false);
-    if (!reached)
+    int reached = gives(path, found, m->state_dir, true);
+    for (size_t i = 0; i < ARRAY_LEN(sockets) && reached == 0; i++)
+        reached = gives(path, found, sockets[i], false);
+    if (reached < 0)
+        return err_sys(err, "look what the bind's source %.200s would give the job", path);
+    if (reached == 0)
         return 0;
     return fault(m, err,
                  "The bind's source %.200s would give the job the engine's socket or Berth's own state "

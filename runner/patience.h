@@ -1,7 +1,7 @@
 /*
- * patience - how long a job waits for an engine that is away before its start: JOB_AWAY_MAX_MS in one piece.
- * Every step forward shows that the engine was there in between, and the time begins anew; a job has so few
- * steps that this comes to an end.
+ * patience - how long a job waits before its start for an engine that is away, or for a host that is short of
+ * memory, descriptors or room: JOB_AWAY_MAX_MS in one piece. Every step forward shows that the engine was
+ * there in between, and the time begins anew; a job has so few steps that this comes to an end.
  */
 #ifndef BERTH_RUNNER_PATIENCE_H
 #define BERTH_RUNNER_PATIENCE_H

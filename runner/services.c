@@ -117,6 +117,11 @@ void services_watch(struct job *job) {
             service->spool_watch = add_watch(service, ATTEMPT_SPOOL, IN_CLOSE_WRITE);
         if (!service->ready_watch)
             service->ready_watch = add_watch(service, ATTEMPT_READY, IN_MODIFY);
+        if ((!service->spool_watch || !service->ready_watch) && !s->unwatched) {
+            err_sys(&err, "inotify_add_watch");
+            s->unwatched = true;
+            log_warn("a service cannot be watched, they are looked at again and again", LERR(&err));
+        }
     }
 }
 
@@ -171,7 +176,7 @@ static void add_tail(const struct service *s, char *text, size_t max) {
 static void describe_end(const struct service *s, char *text, size_t max) {
     char how[ENDING_MAX] = "";
     struct spool_end end;
-    bool known = part_end(&s->part, &end) > 0;
+    bool known = part_end(&s->part, &end, NULL) > 0;
     s->part.job->services.from_outside = !known || end.signal_outside;
     if (known)
         describe_record(s, &end, how, sizeof how);
@@ -407,7 +412,7 @@ bool services_usage(const struct job *job, struct usage *ret_usage) {
     for (size_t i = 0; i < job->services.count; i++) {
         struct spool_end end;
         const struct service *s = &job->services.items[i];
-        if (!part_end(&s->part, &end)) {
+        if (part_end(&s->part, &end, NULL) <= 0) {
             whole = whole && !has_begun(s);
             continue;
         }

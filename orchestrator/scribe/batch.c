@@ -90,7 +90,7 @@ static int ship_the_end(struct db *db, const struct ctx *ctx, const struct feed 
     struct ship_end end = {.verdict = &verdict,
                            .raw_pos = at->raw_pos,
                            .finished_us = feed->journal.time_us[JOURNAL_CLEANED],
-                           .log_complete = feed_is_complete(feed),
+                           .log_complete = feed->complete,
                            .sha256 = at->unhashed ? NULL : sha256,
                            .queue_ms = spec->deadlines.queue_ms};
     if (feed->poison) {

@@ -29,21 +29,36 @@ static void take_attempt(struct feed *feed) {
         .job = a->job, .number = a->number, .id = a->id, .token = a->token, .services = feed->services};
 }
 
+/* The host is short of something, or a disk hiccups; what is not there or not to be read stays so. */
+static bool may_pass(const struct err *err) {
+    return err->kind == ERR_SYS && err->code != ENOENT && err->code != EISDIR && err->code != ELOOP;
+}
+
+static void free_p(struct feed **feed) {
+    feed_free(*feed);
+}
+#define AUTO_FEED CLEANUP(free_p)
+
 int feed_open(int attempts_fd, const char *name, struct feed **ret_feed, struct err *err) {
     int dir_fd = openat(attempts_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (dir_fd < 0)
         return err_sys(err, "open attempt %s", name);
-    struct feed *feed = mem_alloc(sizeof *feed);
+    AUTO_FEED struct feed *feed = mem_alloc(sizeof *feed);
     snprintf(feed->name, sizeof feed->name, "%s", name);
     feed->dir_fd = dir_fd;
     feed->dirty = true;
     for (unsigned i = 0; i < PACK_SOURCES_MAX; i++)
         feed->sources[i].fd = -1;
-    if (attempt_load(dir_fd, &feed->attempt, err) < 0)
-        feed->state = FEED_BROKEN;
-    else
+    struct err why = {0};
+    if (attempt_load(dir_fd, &feed->attempt, &why) == 0)
         take_attempt(feed);
-    *ret_feed = feed;
+    else if (may_pass(&why))
+        return err_set(err, why.kind, why.code, "%s", why.text);
+    else
+        feed->state = FEED_BROKEN;
+    if (err)
+        *err = why;
+    *ret_feed = STEAL(feed);
     return 0;
 }
 
@@ -144,6 +159,10 @@ int feed_fill(struct feed *feed, bool *ret_more, struct err *err) {
         return -1;
     pack_finish(feed->pack);
     feed->at_end = feed->final && end;
+    int complete = feed->at_end ? feed_is_complete(feed, err) : 0;
+    if (complete < 0)
+        return err_wrap(err, "attempt %s", feed->name);
+    feed->complete = complete > 0;
     *ret_more = more;
     return feed->at_end || feed->journal.used != feed->told || feed_moved(feed);
 }
@@ -172,17 +191,22 @@ void feed_committed(struct feed *feed) {
     feed_drop_pack(feed);
 }
 
-bool feed_is_complete(const struct feed *feed) {
+static int is_complete(const struct feed *feed, unsigned i, const struct pack_position *at, struct err *err) {
+    return source_is_complete(&feed->sources[i], at->raw_pos[i], at->output_bytes[i], err);
+}
+
+int feed_is_complete(const struct feed *feed, struct err *err) {
     const struct pack_position *at = feed->pack ? &feed->pack->at : &feed->at;
     if (feed->poison || at->lost_bytes > 0)
-        return false;
-    for (unsigned i = PACK_SERVICE; i < feed->source_count; i++)
-        if (source_has_end(&feed->sources[i]) &&
-            !source_is_complete(&feed->sources[i], at->raw_pos[i], at->output_bytes[i]))
-            return false;
+        return 0;
+    for (unsigned i = PACK_SERVICE; i < feed->source_count; i++) {
+        int whole = source_has_end(&feed->sources[i], err);
+        if (whole < 0 || (whole > 0 && (whole = is_complete(feed, i, at, err)) <= 0))
+            return whole;
+    }
     if (at->raw_pos[PACK_MAIN] == 0 && !journal_has(&feed->journal, JOURNAL_STARTED))
-        return true;
-    return source_is_complete(&feed->sources[PACK_MAIN], at->raw_pos[PACK_MAIN], at->output_bytes[PACK_MAIN]);
+        return 1;
+    return is_complete(feed, PACK_MAIN, at, err);
 }
 
 /* A directory that goes loses its name first, so that nobody meets half of one. */

@@ -49,12 +49,13 @@ struct feed {
 
     struct pack *pack;    /* this batch's share; NULL outside one */
     bool final;           /* the journal is complete: verdict and cleaned */
-    bool at_end;          /* final, and the spools were read to their ends */
+    bool at_end;          /* final, and the spools were read to their ends; then: */
+    bool complete;        /* as feed_is_complete() has it */
     void *owner, *source; /* the loop's business: itself, and its inotify source */
 };
 
 /* Never fails for what lies in the directory (FEED_BROKEN then, with err for the log); -1 when it cannot be
- * opened. */
+ * opened or read now. */
 int feed_open(int attempts_fd, const char *name, struct feed **ret_feed, struct err *err);
 void feed_free(struct feed *feed);
 
@@ -73,8 +74,8 @@ bool feed_moved(const struct feed *feed);
 void feed_committed(struct feed *feed);
 void feed_drop_pack(struct feed *feed);
 /* Whether init's END record is there and counts as many bytes as were read, or nothing was ever started; and
- * the same of every service that has one. */
-bool feed_is_complete(const struct feed *feed);
+ * the same of every service that has one. 1, 0, or -1: nobody can tell now. */
+int feed_is_complete(const struct feed *feed, struct err *err);
 
 /* Removes the directory unless a runner still works on it, or nobody can tell. 1: gone; 0: not yet. */
 int feed_remove(struct feed *feed, int attempts_fd, struct err *err);

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/pread.h"
 #include "orchestrator/scribe/walk.h"
 
 enum {
@@ -36,13 +37,18 @@ void source_close(struct source *source) {
     source->fd = -1;
 }
 
-static int64_t size_of(const struct source *source) {
-    struct stat st;
-    return source->fd >= 0 && fstat(source->fd, &st) == 0 ? st.st_size : 0;
+static int size_of(const struct source *source, int64_t *ret_size, struct err *err) {
+    struct stat st = {.st_size = 0};
+    if (source->fd >= 0 && fstat(source->fd, &st) < 0)
+        return err_sys(err, "look at a spool");
+    *ret_size = st.st_size;
+    return 0;
 }
 
 int64_t source_unread(const struct source *source, int64_t raw_pos) {
-    int64_t size = size_of(source);
+    int64_t size = 0;
+    if (size_of(source, &size, NULL) < 0)
+        return 1;
     return size > raw_pos ? size - raw_pos : 0;
 }
 
@@ -70,12 +76,13 @@ static int count_ahead(struct source *source, int64_t size, struct err *err) {
 }
 
 /* Goes unread over what is certain to slide out. */
-static int pass_over(struct source *source, struct pack *pack, int64_t until_ms, struct err *err) {
+static int pass_over(struct source *source, struct pack *pack, int64_t size, int64_t until_ms,
+                     struct err *err) {
     static struct walk walk;
     struct walk_piece piece;
     int64_t from = pack->at.raw_pos[pack->source], output = 0, lost = 0, certain = pack_certain(pack);
     int r = 1;
-    walk_begin(&walk, source->fd, from, size_of(source));
+    walk_begin(&walk, source->fd, from, size);
     for (unsigned n = 1; r > 0 && (n % SOURCE_CLOCK_EVERY || clock_boot_ms() < until_ms); n++) {
         r = walk_look(&walk, &piece, err);
         if (r <= 0 || piece.output_bytes > certain - output)
@@ -94,7 +101,7 @@ static int read_on(const struct source *source, struct pack *pack, bool final, i
                    struct err *err) {
     static unsigned char window[SOURCE_WINDOW_BYTES];
     for (;;) {
-        ssize_t got = pread(source->fd, window, sizeof window, pack->at.raw_pos[pack->source]);
+        ssize_t got = pread_whole(source->fd, window, sizeof window, pack->at.raw_pos[pack->source]);
         if (got < 0)
             return err_sys(err, "read a spool");
         bool last = (size_t)got < sizeof window;
@@ -110,7 +117,9 @@ static int read_on(const struct source *source, struct pack *pack, bool final, i
 
 int source_take(struct source *source, struct pack *pack, unsigned which, unsigned shares, bool final,
                 struct err *err) {
-    int64_t size = size_of(source), raw_pos = pack->at.raw_pos[which];
+    int64_t size = 0, raw_pos = pack->at.raw_pos[which];
+    if (size_of(source, &size, err) < 0)
+        return -1;
     if (size < source->counted_to || source->counted_to < raw_pos)
         source_reset(source, raw_pos); /* it was shortened, or was not counted */
     int64_t tail = pack->log_limit - pack_head_end(pack->log_limit);
@@ -119,7 +128,7 @@ int source_take(struct source *source, struct pack *pack, unsigned which, unsign
     pack_source(pack, which, shares, source->counted);
     int64_t until_ms = clock_boot_ms() + SOURCE_TAKE_MS;
     bool unread = pack->at.unhashed || size - raw_pos > SOURCE_BACKLOG_MAX;
-    if (unread && pack_certain(pack) > 0 && pass_over(source, pack, until_ms, err) < 0)
+    if (unread && pack_certain(pack) > 0 && pass_over(source, pack, size, until_ms, err) < 0)
         return -1;
     return read_on(source, pack, final, until_ms, err);
 }
@@ -142,13 +151,24 @@ void source_committed(struct source *source, const struct pack *pack, unsigned w
     punch(source, raw_pos);
 }
 
-bool source_has_end(const struct source *source) {
-    struct spool_end end;
-    return source->fd >= 0 && spool_read_end(source->fd, &end) == 1;
+/* 1: *ret is there; 0; -1. */
+static int read_end(const struct source *source, struct spool_end *ret, struct err *err) {
+    int there = source->fd < 0 ? 0 : spool_read_end(source->fd, ret);
+    return there < 0 ? err_sys(err, "read a spool's last record") : there;
 }
 
-bool source_is_complete(const struct source *source, int64_t raw_pos, int64_t output_bytes) {
+int source_has_end(const struct source *source, struct err *err) {
     struct spool_end end;
-    return source->fd >= 0 && spool_read_end(source->fd, &end) == 1 && size_of(source) >= raw_pos &&
-           end.output_bytes == output_bytes;
+    return read_end(source, &end, err);
+}
+
+int source_is_complete(const struct source *source, int64_t raw_pos, int64_t output_bytes, struct err *err) {
+    struct spool_end end;
+    int64_t size = 0;
+    int there = read_end(source, &end, err);
+    if (there <= 0)
+        return there;
+    if (size_of(source, &size, err) < 0)
+        return -1;
+    return size >= raw_pos && end.output_bytes == output_bytes;
 }

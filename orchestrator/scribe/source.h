@@ -38,7 +38,8 @@ struct source {
 /* Opens the spool where it is there by now. ERR_INVALID: it is no regular file. */
 int source_open(struct source *source, int dir_fd, const char *file, struct err *err);
 void source_close(struct source *source);
-/* Bytes that lie behind this position; 0 when there is no spool. */
+/* Bytes that lie behind this position; 0 when there is no spool; 1 when nobody can tell now, so that who
+ * takes them meets the error. */
 int64_t source_unread(const struct source *source, int64_t raw_pos);
 /* Nothing is known about what lies behind this position (any more). */
 void source_reset(struct source *source, int64_t raw_pos);
@@ -55,8 +56,9 @@ int source_take(struct source *source, struct pack *pack, unsigned which, unsign
 /* The pack's positions were committed. */
 void source_committed(struct source *source, const struct pack *pack, unsigned which);
 
-/* Whether init's END record stands at the end of the spool, and says that so much output was written. */
-bool source_is_complete(const struct source *source, int64_t raw_pos, int64_t output_bytes);
-bool source_has_end(const struct source *source);
+/* Whether init's END record stands at the end of the spool, and says that so much output was written. 1, 0,
+ * or -1: it cannot be read now. */
+int source_is_complete(const struct source *source, int64_t raw_pos, int64_t output_bytes, struct err *err);
+int source_has_end(const struct source *source, struct err *err);
 
 #endif

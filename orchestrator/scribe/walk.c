@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/pread.h"
 #include "proto/spool.h"
 
 /* The one payload that has to be seen. */
@@ -22,7 +23,7 @@ static ssize_t fill(struct walk *walk, struct err *err) {
     if (have >= WALK_SEEN_BYTES || have >= left)
         return have < left ? (ssize_t)have : (ssize_t)(left > 0 ? left : 0);
     size_t want = left < WALK_WINDOW_BYTES ? (size_t)left : WALK_WINDOW_BYTES;
-    ssize_t got = pread(walk->fd, walk->window, want, walk->pos);
+    ssize_t got = pread_whole(walk->fd, walk->window, want, walk->pos);
     if (got < 0)
         return err_sys(err, "read the spool");
     walk->window_pos = walk->pos;

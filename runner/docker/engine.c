@@ -1,5 +1,6 @@
 #include "runner/docker/engine.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
@@ -111,8 +112,9 @@ static int open_version(struct engine *engine, const char *version, struct err *
 }
 
 int engine_open(const struct engine_settings *settings, struct engine **ret_engine, struct err *err) {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-        return err_set(err, ERR_BUG, 0, "libcurl cannot be initialized");
+    if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, mem_alloc, free, mem_realloc, mem_strdup, mem_calloc) !=
+        CURLE_OK)
+        return err_set(err, ERR_SYS, ENOMEM, "libcurl cannot be initialized");
     AUTO_ENGINE struct engine *engine = mem_alloc(sizeof *engine);
     engine->host = mem_strdup(is_set(settings->host) ? settings->host : ENGINE_DEFAULT_HOST);
     if (open_host(engine, settings, err) < 0 || open_version(engine, settings->api_version, err) < 0)

@@ -177,12 +177,19 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *arg) {
     return len;
 }
 
+/* What curl's own machinery says is for want of memory or descriptors: no word about the engine, and it may
+ * pass. */
+static int machinery_failure(CURLMcode code, struct err *err) {
+    return err_set(err, ERR_SYS, code == CURLM_OUT_OF_MEMORY ? ENOMEM : EIO, "libcurl: %s",
+                   curl_multi_strerror(code));
+}
+
 static int slot_open(struct call_slot *slot, struct err *err) {
     if (!slot->multi)
         slot->multi = curl_multi_init();
     if (!slot->easy)
         slot->easy = curl_easy_init();
-    return slot->multi && slot->easy ? 0 : err_set(err, ERR_BUG, 0, "libcurl cannot be initialized");
+    return slot->multi && slot->easy ? 0 : machinery_failure(CURLM_OUT_OF_MEMORY, err);
 }
 
 void call_slot_close(struct call_slot *slot) {
@@ -251,7 +258,7 @@ int transfer_begin(struct engine *engine, struct call_slot *slot, const struct c
     set_peer(engine, slot->easy);
     set_call(ret_transfer, url);
     CURLMcode code = curl_multi_add_handle(slot->multi, slot->easy);
-    return code == CURLM_OK ? 0 : err_set(err, ERR_BUG, (int)code, "libcurl: %s", curl_multi_strerror(code));
+    return code == CURLM_OK ? 0 : machinery_failure(code, err);
 }
 
 int transfer_step(struct transfer *t, CURLcode *ret_code, struct err *err) {
@@ -263,7 +270,7 @@ int transfer_step(struct transfer *t, CURLcode *ret_code, struct err *err) {
         *ret_code = msg->data.result;
         return 1;
     }
-    return code == CURLM_OK ? 0 : err_set(err, ERR_BUG, (int)code, "libcurl: %s", curl_multi_strerror(code));
+    return code == CURLM_OK ? 0 : machinery_failure(code, err);
 }
 
 int transfer_wait(struct transfer *t, const struct ctx *ctx, struct err *err) {
@@ -274,7 +281,7 @@ int transfer_wait(struct transfer *t, const struct ctx *ctx, struct err *err) {
     CURLMcode code =
         curl_multi_poll(t->slot->multi, &wake, wake.fd >= 0, left_ms < 0 ? INT_MAX : left_ms, NULL);
     if (code != CURLM_OK)
-        return err_set(err, ERR_BUG, (int)code, "libcurl: %s", curl_multi_strerror(code));
+        return machinery_failure(code, err);
     ctx_pump(ctx); /* asks poll(2) itself: curl does not report POLLHUP of a foreign descriptor */
     return 0;
 }

@@ -49,9 +49,12 @@ int limits_make(const char *group, const char *attempt, char ret_parent[LIMITS_G
     char parent[LIMITS_GROUP_MAX] = "";
     if (limits_name(group, attempt, parent, err) < 0)
         return -1;
-    if (limits_is_slice(parent) ? slice_make(parent, NULL, err) < 0
-                                : parent[0] && (group_ready(err) < 0 || group_make(name_of(parent), err) < 0))
+    if (limits_is_slice(parent) ? slice_make(parent, NULL, err) < 0 : parent[0] && group_ready(err) < 0)
         return -1;
+    if (parent[0] && !limits_is_slice(parent) && group_make(name_of(parent), err) < 0) {
+        group_remove(name_of(parent), NULL); /* it may be there in some of the hierarchies */
+        return -1;
+    }
     snprintf(ret_parent, LIMITS_GROUP_MAX, "%s", parent);
     return 0;
 }

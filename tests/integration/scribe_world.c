@@ -29,7 +29,7 @@ static char state_dir[64], url[PG_URL_MAX];
 
 /* --- the scribe --- */
 
-void start_scribe(void) {
+void spawn_scribe(const char *program) {
     int pair[2];
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
     scribe = fork();
@@ -38,7 +38,10 @@ void start_scribe(void) {
         for (int fd = CHILD_FD + 1; fd < 64; fd++)
             close(fd);
         signal(SIGPIPE, SIG_IGN);
-        _exit(scribe_main());
+        if (!program)
+            _exit(scribe_main());
+        execl(program, program, "scribe", NULL);
+        _exit(98);
     }
     close(pair[1]);
     parent_fd = pair[0];
@@ -49,6 +52,10 @@ void start_scribe(void) {
                              .cluster = mem_strdup(cluster)};
     cr_assert_eq(control_send(parent_fd, &config, &err), 0, "%s", err.text);
     control_done(&config);
+}
+
+void start_scribe(void) {
+    spawn_scribe(NULL);
     struct pollfd p = {.fd = parent_fd, .events = POLLIN};
     struct control ready = {0};
     cr_assert_eq(poll(&p, 1, WAIT_MS), 1);

@@ -29,6 +29,8 @@ extern int parent_fd; /* the parent's end of the socket to the scribe */
 extern pid_t scribe;
 extern char cluster[]; /* what the parent tells the scribe; setup: the database's */
 
+/* program: a berthd to be executed; NULL: the scribe that is linked to the test. Does not wait for READY. */
+void spawn_scribe(const char *program);
 void start_scribe(void); /* returns when it has said READY */
 int reap(void);          /* its parent goes; its wait status */
 void kill_scribe(void);

@@ -1,6 +1,8 @@
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/fdutil.h"
@@ -73,24 +75,24 @@ static void read_all(unsigned source, const char *file, int64_t output_bytes) {
 
 Test(feed, is_complete_when_as_many_bytes_were_read_as_init_has_written) {
     read_all(PACK_MAIN, ATTEMPT_SPOOL, 50);
-    cr_expect(feed_is_complete(feed));
+    cr_expect_eq(feed_is_complete(feed, &err), 1);
 }
 
 Test(feed, is_not_complete_when_init_has_written_more_than_was_read) {
     read_all(PACK_MAIN, ATTEMPT_SPOOL, 51);
-    cr_expect_not(feed_is_complete(feed));
+    cr_expect_eq(feed_is_complete(feed, &err), 0);
 }
 
 Test(feed, is_not_complete_when_its_spool_is_shorter_than_what_was_read_of_it) {
     read_all(PACK_MAIN, ATTEMPT_SPOOL, 50);
     feed->at.raw_pos[PACK_MAIN]++;
-    cr_expect_not(feed_is_complete(feed));
+    cr_expect_eq(feed_is_complete(feed, &err), 0);
 }
 
 Test(feed, is_not_complete_when_bytes_were_lost) {
     read_all(PACK_MAIN, ATTEMPT_SPOOL, 45);
     feed->at.lost_bytes = 5;
-    cr_expect_not(feed_is_complete(feed));
+    cr_expect_eq(feed_is_complete(feed, &err), 0);
 }
 
 Test(feed, knows_its_services_by_name) {
@@ -100,11 +102,66 @@ Test(feed, knows_its_services_by_name) {
 
 Test(feed, is_not_complete_when_a_service_has_written_more_than_was_read) {
     read_all(PACK_MAIN, ATTEMPT_SPOOL, 50);
-    cr_expect(feed_is_complete(feed), "a service that was killed has no end record");
+    cr_expect_eq(feed_is_complete(feed, &err), 1, "a service that was killed has no end record");
     read_all(PACK_SERVICE, ATTEMPT_SPOOL ".db", 50);
-    cr_expect(feed_is_complete(feed));
+    cr_expect_eq(feed_is_complete(feed, &err), 1);
     feed->at.output_bytes[PACK_SERVICE]--;
-    cr_expect_not(feed_is_complete(feed));
+    cr_expect_eq(feed_is_complete(feed, &err), 0);
+}
+
+static void end_journal(void) {
+    struct journal journal = {0};
+    struct verdict verdict = {.status = STATUS_SUCCEEDED, .exit_code = 0};
+    cr_assert_eq(journal_append(feed->dir_fd, &journal, JOURNAL_STARTED, NULL, &err), 0);
+    cr_assert_eq(
+        journal_append(feed->dir_fd, &journal, JOURNAL_VERDICT, journal_verdict_fields(&verdict), &err), 0);
+    cr_assert_eq(journal_append(feed->dir_fd, &journal, JOURNAL_CLEANED, NULL, &err), 0);
+}
+
+/* The end would be told without a byte of the log. */
+Test(feed, does_not_take_a_spool_that_cannot_be_looked_at_for_an_empty_one) {
+    enum { NO_DESCRIPTOR = 1000 };
+    bool more = false;
+    end_journal();
+    feed->sources[PACK_MAIN].fd = NO_DESCRIPTOR;
+    cr_expect_eq(feed_fill(feed, &more, &err), -1);
+    cr_expect_eq(err.code, EBADF);
+    cr_expect_not(feed->at_end);
+    feed->sources[PACK_MAIN].fd = -1;
+    cr_expect_eq(feed_fill(feed, &more, &err), 1, "%s", err.text);
+    cr_expect(feed->at_end);
+}
+
+Test(feed, cannot_tell_whether_it_is_complete_when_its_spool_cannot_be_read) {
+    bool more = false;
+    end_journal();
+    read_all(PACK_MAIN, ATTEMPT_SPOOL, 50);
+    cr_assert_eq(feed_fill(feed, &more, &err), 1, "%s", err.text);
+    cr_expect(feed->complete);
+    int only_written = openat(feed->dir_fd, ATTEMPT_SPOOL, O_WRONLY | O_CLOEXEC);
+    cr_assert_eq(dup2(only_written, feed->sources[PACK_MAIN].fd), feed->sources[PACK_MAIN].fd);
+    close(only_written);
+    cr_expect_eq(feed_is_complete(feed, &err), -1);
+    cr_expect_eq(feed_fill(feed, &more, &err), -1);
+}
+
+/* One that is given up for good is never stored, as long as this scribe lives. */
+Test(feed, is_not_opened_when_its_spec_cannot_be_read_now) {
+    struct feed *other = NULL;
+    struct rlimit before, few;
+    int next = dup(attempts_fd);
+    close(next);
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = (struct rlimit){.rlim_cur = (rlim_t)next + 1, .rlim_max = before.rlim_max};
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    int opened = feed_open(attempts_fd, feed->name, &other, &err);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    cr_expect_eq(opened, -1);
+    cr_expect_eq(err.code, EMFILE);
+    cr_assert_eq(unlinkat(feed->dir_fd, ATTEMPT_SPEC, 0), 0);
+    cr_assert_eq(feed_open(attempts_fd, feed->name, &other, &err), 0);
+    cr_expect_eq(other->state, FEED_BROKEN, "what is not there will not come");
+    feed_free(other);
 }
 
 /* What hashes the log may be exchanged between two versions: the hash is then given up, not wrong. */

@@ -1,5 +1,7 @@
 /* Binds as files on this machine; volumes are tried on a real engine (tests/integration). */
 #include <criterion/criterion.h>
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -12,6 +14,24 @@
 #include "runner/mounts.h"
 
 enum { PATH_LEN = 160 };
+
+/* In place of libc's: the call with this number fails, for want of memory. 0: none does. */
+static int fails_at;
+static bool fails(void) {
+    if (fails_at == 0 || --fails_at > 0)
+        return false;
+    errno = ENOMEM;
+    return true;
+}
+int stat(const char *path, struct stat *st) {
+    return fails() ? -1 : fstatat(AT_FDCWD, path, st, 0);
+}
+char *realpath(const char *path, char *out) {
+    static char *(*real)(const char *path, char *out);
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "realpath");
+    return fails() ? NULL : real(path, out);
+}
 
 static char dir[PATH_LEN] = "/tmp/test_mounts.XXXXXX";
 static struct err err;
@@ -137,6 +157,30 @@ Test(mounts, what_holds_or_is_the_state_directory_or_holds_the_engines_socket) {
         return;
     *strrchr(real, '/') = '\0';
     expect_refused("/", real, "engine's socket");
+}
+
+Test(mounts, what_cannot_be_looked_at_now_is_not_given) {
+    enum { CALLS_MAX = 1000 };
+    AUTO_FREE char *state = mem_strdup(below("state"));
+    struct spec_mount mount = {
+        .type = SPEC_MOUNT_BIND, .source = state, .target = (char *)"/mnt", .read_only = true};
+    struct spec spec = {.mounts = &mount, .mounts_count = 1};
+    const struct attempt attempt = {.spec = &spec, .tenant = (char *)"t", .instance = (char *)"i"};
+    struct ctx ctx = ctx_root(NULL);
+    int unsure = 0;
+    for (int at = 1; at < CALLS_MAX; at++) {
+        AUTO_MOUNTS struct mounts mounts = {0};
+        enum reason reason = REASON_COUNT;
+        fails_at = at;
+        cr_assert_eq(mounts_resolve(&attempt, dir, state, NULL, &ctx, &mounts, &reason, &err), -1, "call %d",
+                     at);
+        if (fails_at > 0)
+            break;
+        cr_expect_eq(reason, REASON_NONE, "it may be told the next time: %s", err.text);
+        unsure++;
+    }
+    fails_at = 0;
+    cr_expect_geq(unsure, 2);
 }
 
 Test(mounts, a_tmpfs_has_its_size) {
