@@ -12,8 +12,9 @@ from support import IMAGE, wait_until
 
 
 class Engine:
-    def __init__(self, *options, slow_start_s=0):
-        """slow_start_s: so long takes the start of a container while the file self.slow exists."""
+    def __init__(self, *options, slow_start_s=0, disk_mb=0):
+        """slow_start_s: so long takes the start of a container while the file self.slow exists. disk_mb: its data have a disk of
+        their own of this size, self.dir / "data"."""
         self.name = "berth-" + secrets.token_hex(3)
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="berth-engine-", dir="/var/tmp"))
         self.options = options
@@ -25,6 +26,11 @@ class Engine:
             self.options += ("--add-runtime", f"slow={runtime}", "--default-runtime", "slow")
         self.host = f"unix://{self.dir}/docker.sock"
         self.process = None
+        if disk_mb:
+            (self.dir / "data").mkdir()
+            subprocess.run(["truncate", "-s", f"{disk_mb}M", self.dir / "disk"], check=True)
+            subprocess.run(["mkfs.ext4", "-q", "-m", "0", self.dir / "disk"], check=True)
+            subprocess.run(["mount", "-o", "loop", self.dir / "disk", self.dir / "data"], check=True)
         subprocess.run(["ip", "netns", "add", self.name], check=True)
         subprocess.run(["ip", "-n", self.name, "link", "set", "lo", "up"], check=True)
         self.start()

@@ -214,3 +214,76 @@ def test_restarts_at_random_moments(new_world, dice, long, options):
         assert view["attempt"] in runs and view["attempt"] == max(runs), (runs, told(view))
         assert world.berth.output(job) == b"begun\ndone\n", told(view)
     wait_until(lambda: not world.berth.on_engine() + world.berth.networks_of_jobs(), "nothing is left on the engine")
+
+
+def test_away_at_the_start_of_berthd(new_world):
+    """What runs is taken up without it, what is new waits for it."""
+    world = new_world("--live-restore")
+    stays = world.script("echo up; " + UNTIL_GO + "echo down; exit 6")
+    ends = world.script("echo up; until [ -e /ledger/early ]; do sleep 0.1; done; echo down; exit 7")
+    world.signed(stays, ends)
+    world.engine.stop(signal.SIGKILL)
+    world.berth.stop(signal.SIGKILL)
+    world.berth.start()
+    new = world.script("echo here; exit 8")
+    (world.ledger.dir / "early").touch()
+    wait_until(lambda: b"down\n" in world.berth.output(ends), "its log goes on without an engine")
+    wait_until(lambda: [line for line in world.berth.log_lines() if "engine cannot be used yet" in line["msg"]], "berthd says so")
+    assert not world.ended(new) and not world.ended(stays)
+    world.engine.start()
+    world.ledger.go()
+    for job, code in (ends, 7), (stays, 6), (new, 8):
+        view = world.berth.wait(job)
+        assert (view["reason"], view["exit_code"], view["attempt"]) == ("exit_code", code, 1), told(view)
+        assert world.ledger.executions(job) == [1]
+    assert world.berth.output(stays) == world.berth.output(ends) == b"up\ndown\n"
+
+
+def test_away_for_too_long_at_the_start_of_berthd(new_world):
+    world = new_world(BERTH_START_TIMEOUT="2s")
+    world.engine.stop()
+    world.berth.stop()
+    world.berth.start(wait=False)
+    assert world.berth.process.wait(60) == 69
+    assert [line for line in world.berth.log_lines() if line["msg"] == "the engine cannot be used, berthd ends"]
+    world.engine.start()
+    world.berth.start()
+    assert world.berth.run("exit 3", network="none")["exit_code"] == 3
+
+
+@pytest.fixture
+def small_engine():
+    engine = Engine(disk_mb=96)
+    yield engine
+    engine.destroy()
+
+
+def fill(path):
+    """To the last byte of its file system."""
+    with open(path, "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+def test_its_disk_is_full(small_engine, new_berth):
+    """What runs goes on, what is new ends with the cause in its message, and afterwards all is as before."""
+    world = World(new_berth, small_engine)
+    filled = small_engine.dir / "data" / "fill"
+    runs = world.script("echo up; " + UNTIL_GO + "echo down; exit 6")
+    world.signed(runs)
+    fill(filled)
+    view = world.berth.wait(world.script("echo here; exit 7"))
+    assert (view["status"], view["exit_code"]) == ("errored", None), told(view)
+    assert "no space left on device" in view["message"], told(view)
+    assert world.ledger.executions(view["id"]) == []
+    patient = world.script("echo here; exit 8", retry={"max": 20, "delay": "1s", "factor": 1, "on": ["infrastructure"]})
+    wait_until(lambda: world.berth.job(patient)["status"] == "retrying", "it is tried again")
+    filled.unlink()
+    view = world.berth.wait(patient)
+    assert (view["reason"], view["exit_code"]) == ("exit_code", 8) and view["attempt"] > 1, told(view)
+    assert world.ledger.executions(patient) == [view["attempt"]]
+    world.ledger.go()
+    view = world.berth.wait(runs)
+    assert (view["reason"], view["exit_code"], view["attempt"]) == ("exit_code", 6, 1), told(view)
+    assert world.berth.output(runs) == b"up\ndown\n"
+    world.destroy()
