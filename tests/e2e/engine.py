@@ -36,12 +36,18 @@ class Engine:
         self.start()
         subprocess.run(f"docker save {IMAGE} | docker -H {self.host} load", shell=True, check=True, capture_output=True)
 
-    def forget_dead_containerd(self):
-        """It dies with a killed engine; where nobody reaps orphans, the next engine would take it for alive."""
+    def forget_containerd(self):
+        """It dies with a killed engine, a moment later; where nobody reaps orphans, the next engine would take it for alive for ever."""
         pid_file = self.dir / "exec" / "containerd" / "containerd.pid"
-        with contextlib.suppress(OSError):
-            if "\nState:\tZ" in pathlib.Path(f"/proc/{pid_file.read_text()}/status").read_text():
-                pid_file.unlink()
+
+        def dead():
+            try:
+                return "\nState:\tZ" in pathlib.Path(f"/proc/{pid_file.read_text()}/status").read_text()
+            except OSError:
+                return True
+
+        wait_until(dead, "containerd has died with its engine")
+        pid_file.unlink(missing_ok=True)
 
     def start(self):
         self.spawn()
@@ -49,7 +55,7 @@ class Engine:
 
     def spawn(self):
         (self.dir / "pid").unlink(missing_ok=True)
-        self.forget_dead_containerd()
+        self.forget_containerd()
         log = open(self.dir / "log", "ab")
         self.process = subprocess.Popen(
             ["nsenter", f"--net=/run/netns/{self.name}", "dockerd", "--data-root", f"{self.dir}/data", "--exec-root", f"{self.dir}/exec",
