@@ -285,28 +285,16 @@ static void clean_group(struct job *job, const struct ctx *ctx) {
         }
 }
 
-<<<<<<< HEAD
 /* What the engine refuses, as for a network that someone else is attached to, does not get better soon. */
 static int remove_network(struct job *job, const struct ctx *ctx, struct err *err) {
     enum { SERVER_ERROR = 500 };
     const struct net_place place = job_net_place(job);
-=======
-/* Tried on as long as it is not the engine that says no. */
-static int remove_network(struct job *job, const struct ctx *ctx, struct err *err) {
-    const struct net_place place = job_net_place(job);
-    if (job->attempt->spec->network != SPEC_NETWORK_PRIVATE)
-        return 0;
->>>>>>> torture
     for (int64_t pause_ms = 0;; job_back_off(job, ctx, &pause_ms)) {
         struct ctx call = ctx_child(ctx);
         ctx_deadline_in(&call, JOB_CALL_MAX_MS);
         if (net_private_remove(&place, &call, err) == 0)
             return 0;
-<<<<<<< HEAD
         if (ctx_state(ctx) != CTX_LIVE || (err->kind == ERR_ENGINE && err->code < SERVER_ERROR))
-=======
-        if (err->kind == ERR_ENGINE || ctx_state(ctx) != CTX_LIVE)
->>>>>>> torture
             return -1;
         log_warn("network not removed yet, trying again", LERR(err));
     }
@@ -316,11 +304,7 @@ static int remove_network(struct job *job, const struct ctx *ctx, struct err *er
 static int clean_engine(struct job *job, const struct ctx *ctx, struct err *err) {
     if (part_remove(&job->main, ctx, err) < 0 || services_remove(job, ctx, err) < 0)
         return -1;
-<<<<<<< HEAD
     return job->attempt->spec->network == SPEC_NETWORK_PRIVATE ? remove_network(job, ctx, err) : 0;
-=======
-    return remove_network(job, ctx, err);
->>>>>>> torture
 }
 
 /* Nothing runs any more, so the end is true; but the engine does not remove what is left. The reaper finds it
