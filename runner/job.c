@@ -315,9 +315,9 @@ static json_t *hand_over(const struct job *job, const struct err *why) {
     log_error("left on the engine for the reaper", LERR(why));
     system_log(
         job->dir_fd,
-        "What the job leaves on the engine could not be removed within %d s: %.400s. Nothing of it runs any "
-        "more; the reaper goes on with it.",
-        JOB_CLEAN_MAX_MS / 1000, why->text);
+        "What the job leaves on the engine could not be removed: %.400s. Nothing of it runs any more; the "
+        "reaper goes on with it.",
+        why->text);
     return json_pack("{s:o}", "left", journal_text(why->text));
 }
 

@@ -12,8 +12,9 @@ from support import IMAGE, wait_until
 
 
 class Engine:
-    def __init__(self, *options, slow_start_s=0):
-        """slow_start_s: so long takes the start of a container while the file self.slow exists."""
+    def __init__(self, *options, slow_start_s=0, disk_mb=0):
+        """slow_start_s: so long takes the start of a container while the file self.slow exists. disk_mb: its data have a disk of
+        their own of this size, self.dir / "data"."""
         self.name = "berth-" + secrets.token_hex(3)
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="berth-engine-", dir="/var/tmp"))
         self.options = options
@@ -25,17 +26,28 @@ class Engine:
             self.options += ("--add-runtime", f"slow={runtime}", "--default-runtime", "slow")
         self.host = f"unix://{self.dir}/docker.sock"
         self.process = None
+        if disk_mb:
+            (self.dir / "data").mkdir()
+            subprocess.run(["truncate", "-s", f"{disk_mb}M", self.dir / "disk"], check=True)
+            subprocess.run(["mkfs.ext4", "-q", "-m", "0", self.dir / "disk"], check=True)
+            subprocess.run(["mount", "-o", "loop", self.dir / "disk", self.dir / "data"], check=True)
         subprocess.run(["ip", "netns", "add", self.name], check=True)
         subprocess.run(["ip", "-n", self.name, "link", "set", "lo", "up"], check=True)
         self.start()
         subprocess.run(f"docker save {IMAGE} | docker -H {self.host} load", shell=True, check=True, capture_output=True)
 
-    def forget_dead_containerd(self):
-        """It dies with a killed engine; where nobody reaps orphans, the next engine would take it for alive."""
+    def forget_containerd(self):
+        """It dies with a killed engine, a moment later; where nobody reaps orphans, the next engine would take it for alive for ever."""
         pid_file = self.dir / "exec" / "containerd" / "containerd.pid"
-        with contextlib.suppress(OSError):
-            if "\nState:\tZ" in pathlib.Path(f"/proc/{pid_file.read_text()}/status").read_text():
-                pid_file.unlink()
+
+        def dead():
+            try:
+                return "\nState:\tZ" in pathlib.Path(f"/proc/{pid_file.read_text()}/status").read_text()
+            except OSError:
+                return True
+
+        wait_until(dead, "containerd has died with its engine")
+        pid_file.unlink(missing_ok=True)
 
     def start(self):
         self.spawn()
@@ -43,7 +55,7 @@ class Engine:
 
     def spawn(self):
         (self.dir / "pid").unlink(missing_ok=True)
-        self.forget_dead_containerd()
+        self.forget_containerd()
         log = open(self.dir / "log", "ab")
         self.process = subprocess.Popen(
             ["nsenter", f"--net=/run/netns/{self.name}", "dockerd", "--data-root", f"{self.dir}/data", "--exec-root", f"{self.dir}/exec",

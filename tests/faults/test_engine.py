@@ -1,11 +1,14 @@
 """The Docker Engine is killed, ended, stopped and started again under running jobs."""
+import contextlib
+import os
+import pathlib
 import signal
 import time
 
 import pytest
 
 from engine_world import FLOOD, UNTIL_GO, Engine, World, told
-from support import IMAGE, wait_until
+from support import IMAGE, HttpError, wait_until
 
 SERVICE = [{"name": "db", "image": IMAGE, "command": ["sh", "-c", "echo up; while :; do sleep 1; done"], "ready": {"log": "up"}}]
 ENDS = [pytest.param(signal.SIGKILL, id="killed"), pytest.param(signal.SIGTERM, id="terminated")]
@@ -133,3 +136,155 @@ def test_stopped_it_costs_no_job_and_starts_none_twice(new_world, dice, stopped_
         runs = world.ledger.executions(job)
         assert runs == ([view["attempt"]] if long else [1]), (runs, told(view))
     assert len(world.ledger.lines()) == len(set(world.ledger.lines()))
+
+
+def processes(*words):
+    """Pids of live processes whose command line has all of these."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if line and all(word in line for word in words):
+                found.append(int(path.parent.name))
+    return found
+
+
+def test_containerd_killed(new_world):
+    world = new_world()
+    stays = world.script("echo up; " + UNTIL_GO + "echo down; exit 6")
+    ends = world.script("echo up; until [ -e /ledger/early ]; do sleep 0.1; done; echo down; exit 7")
+    world.signed(stays, ends)
+    [containerd] = processes("containerd ", str(world.engine.dir), "--config")
+    os.kill(containerd, signal.SIGKILL)
+    (world.ledger.dir / "early").touch()
+    view = world.berth.wait(ends)
+    assert (view["reason"], view["exit_code"], view["attempt"]) == ("exit_code", 7, 1), told(view)
+    world.ledger.go()
+    view = world.berth.wait(stays)
+    assert (view["reason"], view["exit_code"], view["attempt"]) == ("exit_code", 6, 1), told(view)
+    for job in (stays, ends):
+        assert world.berth.output(job) == b"up\ndown\n" and world.ledger.executions(job) == [1]
+
+
+def test_shim_killed(new_world):
+    """It takes the container with it, and init with that; nobody is left to say how the job ended."""
+    world = new_world()
+    job = world.script("echo up; " + UNTIL_GO + "exit 6", retry={"max": 1, "delay": "100ms", "on": ["infrastructure"]})
+    world.signed(job)
+    container = world.engine.docker("ps", "-q", "--no-trunc", "--filter", f"name={job}")
+    [shim] = processes("containerd-shim", container)
+    os.kill(shim, signal.SIGKILL)
+    killed_at = time.monotonic()
+    world.signed(job, attempt=2)
+    print(f"executed again after {time.monotonic() - killed_at:.1f} s")
+    world.ledger.go()
+    view = world.berth.wait(job)
+    assert (view["reason"], view["exit_code"], view["attempt"]) == ("exit_code", 6, 2), told(view)
+    assert world.ledger.executions(job) == [1, 2]
+    first = world.berth.sql(f"select status, reason from berth.attempts where job_id = '{job}' and number = 1")
+    assert first in ("errored|container_killed", "errored|container_removed"), first
+
+
+@pytest.mark.parametrize("options", [(), ("--live-restore",)], ids=["", "live-restore"])
+def test_restarts_at_random_moments(new_world, dice, long, options):
+    """While jobs are made, started, stopped and removed. Each attempt runs once at most, and what is told of it is true."""
+    world = new_world(*options, BERTH_REAP_INTERVAL="1s")
+    jobs, canceled = {}, set()
+    for _ in range(12 if long else 3):
+        for _ in range(4):
+            code, lasts = dice.randrange(1, 100), dice.choice([0, 0.3, 1])
+            job = world.script(f"echo begun; sleep {lasts}; echo done; exit {code}", network=dice.choice(["none", "private"]),
+                               retry={"max": 20, "delay": "1s", "factor": 1, "on": ["infrastructure"]}, stop={"grace": "1s"})
+            jobs[job] = code
+            time.sleep(dice.uniform(0, 0.5))
+            if dice.random() < 0.25:
+                with contextlib.suppress(HttpError):  # it has ended already
+                    world.berth.cancel(job)
+                    canceled.add(job)
+        world.engine.stop(dice.choice([signal.SIGKILL, signal.SIGTERM]))
+        time.sleep(dice.uniform(0, 1))
+        world.engine.start()
+    for job, code in jobs.items():
+        view = world.berth.wait(job)
+        runs = world.ledger.executions(job)
+        assert len(runs) == len(set(runs)), (runs, told(view))
+        if view["status"] == "canceled" and job in canceled:
+            continue
+        assert (view["reason"], view["exit_code"]) == ("exit_code", code), told(view)
+        assert view["attempt"] in runs and view["attempt"] == max(runs), (runs, told(view))
+        # What the engine does not remove at once is left to the reaper, which the log says on its stream of Berth's own words.
+        assert world.berth.output(job, "?stream=stdout") == b"begun\ndone\n", told(view)
+    wait_until(lambda: not world.berth.on_engine() + world.berth.networks_of_jobs(), "nothing is left on the engine")
+
+
+def test_away_at_the_start_of_berthd(new_world):
+    """What runs is taken up without it, what is new waits for it."""
+    world = new_world("--live-restore")
+    stays = world.script("echo up; " + UNTIL_GO + "echo down; exit 6")
+    ends = world.script("echo up; until [ -e /ledger/early ]; do sleep 0.1; done; echo down; exit 7")
+    world.signed(stays, ends)
+    world.engine.stop(signal.SIGKILL)
+    world.berth.stop(signal.SIGKILL)
+    world.berth.start()
+    new = world.script("echo here; exit 8")
+    (world.ledger.dir / "early").touch()
+    wait_until(lambda: b"down\n" in world.berth.output(ends), "its log goes on without an engine")
+    wait_until(lambda: [line for line in world.berth.log_lines() if "engine cannot be used yet" in line["msg"]], "berthd says so")
+    assert not world.ended(new) and not world.ended(stays)
+    world.engine.start()
+    world.ledger.go()
+    for job, code in (ends, 7), (stays, 6), (new, 8):
+        view = world.berth.wait(job)
+        assert (view["reason"], view["exit_code"], view["attempt"]) == ("exit_code", code, 1), told(view)
+        assert world.ledger.executions(job) == [1]
+    assert world.berth.output(stays) == world.berth.output(ends) == b"up\ndown\n"
+
+
+def test_away_for_too_long_at_the_start_of_berthd(new_world):
+    world = new_world(BERTH_START_TIMEOUT="2s")
+    world.engine.stop()
+    world.berth.stop()
+    world.berth.start(wait=False)
+    assert world.berth.process.wait(60) == 69
+    assert [line for line in world.berth.log_lines() if line["msg"] == "the engine cannot be used, berthd ends"]
+    world.engine.start()
+    world.berth.start()
+    assert world.berth.run("exit 3", network="none")["exit_code"] == 3
+
+
+@pytest.fixture
+def small_engine():
+    engine = Engine(disk_mb=96)
+    yield engine
+    engine.destroy()
+
+
+def fill(path):
+    """To the last byte of its file system."""
+    with open(path, "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+def test_its_disk_is_full(small_engine, new_berth):
+    """What runs goes on, what is new ends with the cause in its message, and afterwards all is as before."""
+    world = World(new_berth, small_engine)
+    filled = small_engine.dir / "data" / "fill"
+    runs = world.script("echo up; " + UNTIL_GO + "echo down; exit 6")
+    world.signed(runs)
+    fill(filled)
+    view = world.berth.wait(world.script("echo here; exit 7"))
+    assert (view["status"], view["exit_code"]) == ("errored", None), told(view)
+    assert "no space left on device" in view["message"], told(view)
+    assert world.ledger.executions(view["id"]) == []
+    patient = world.script("echo here; exit 8", retry={"max": 20, "delay": "1s", "factor": 1, "on": ["infrastructure"]})
+    wait_until(lambda: world.berth.job(patient)["status"] == "retrying", "it is tried again")
+    filled.unlink()
+    view = world.berth.wait(patient)
+    assert (view["reason"], view["exit_code"]) == ("exit_code", 8) and view["attempt"] > 1, told(view)
+    assert world.ledger.executions(patient) == [view["attempt"]]
+    world.ledger.go()
+    view = world.berth.wait(runs)
+    assert (view["reason"], view["exit_code"], view["attempt"]) == ("exit_code", 6, 1), told(view)
+    assert world.berth.output(runs) == b"up\ndown\n"
+    world.destroy()
