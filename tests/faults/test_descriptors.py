@@ -6,7 +6,7 @@ import pytest
 
 from support import Berth, wait_until
 
-FEW, MANY_JOBS = 64, 40
+FEW, MANY_JOBS = 48, 24
 
 
 class WithFewDescriptors(Berth):
@@ -31,9 +31,9 @@ def test_many_jobs_with_a_low_soft_limit(postgres):
     berth = WithFewDescriptors(postgres, BERTH_SLOTS=str(MANY_JOBS), BERTH_MEMORY="64g")
     try:
         jobs = [berth.script("until [ -e /go ]; do sleep 1; done", limits={"memory": "16m"}, network="none") for _ in range(MANY_JOBS)]
-        wait_until(lambda: len(berth.children().get("runner", [])) == MANY_JOBS, "all have a runner at once", seconds=180)
+        wait_until(lambda: len(berth.children().get("runner", [])) == MANY_JOBS, "all have a runner at once")
         assert in_use(berth.process.pid) > FEW
-        wait_until(lambda: int(berth.sql("select count(*) from berth.jobs where status = 'running'")) == MANY_JOBS, "all run at once", seconds=180)
+        wait_until(lambda: int(berth.sql("select count(*) from berth.jobs where status = 'running'")) == MANY_JOBS, "all run at once")
         for job in jobs:
             berth.cancel(job, force=True)
         for job in jobs:
