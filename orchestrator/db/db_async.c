@@ -1,6 +1,7 @@
 #include "orchestrator/db/db_async.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -148,10 +149,19 @@ static void link_unwatch(struct link *link) {
     link->io = sd_event_source_disable_unref(link->io);
 }
 
+/* What is watched is a copy of our own. libpq closes its socket by itself when a connection breaks; as long
+ * as a child that is just being forked holds it too, epoll would go on to report it for a source that is
+ * gone, and sd-event aborts. */
 static int link_watch(struct link *link, uint32_t events) {
     if (link->io)
         return sd_event_source_set_io_events(link->io, events);
-    return sd_event_add_io(link->pool->loop, &link->io, PQsocket(link->conn), events, on_io, link);
+    AUTO_FD int fd = fcntl(PQsocket(link->conn), F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    int r = sd_event_add_io(link->pool->loop, &link->io, fd, events, on_io, link);
+    if (r >= 0 && (r = sd_event_source_set_io_fd_own(link->io, true)) >= 0)
+        STEAL_FD(fd);
+    return r;
 }
 
 /* The connection is of no use any more: gives back its statement with the error and comes again after a
@@ -247,10 +257,7 @@ static void link_answered(struct link *link) {
                         link->state == LINK_SETUP ? "setting up the session" : "statement", &err);
     if (!ok && (link->state == LINK_SETUP || err.kind == ERR_AWAY)) {
         PQclear(result);
-        if (link->state == LINK_SETUP)
-            link_break(link, &err);
-        else
-            pool_leave_server(link, &err);
+        (link->state == LINK_SETUP ? link_break : pool_leave_server)(link, &err);
         return;
     }
     bool was_setup = link->state == LINK_SETUP;

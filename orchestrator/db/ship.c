@@ -258,7 +258,7 @@ int ship_cut(struct db *db, const struct ctx *ctx, const struct ship_key *key, c
 #define STOPS_ "j.status = 'lost' and j.cancel > 0 and $10 = 'running'"
 
 int ship_steps(struct db *db, const struct ctx *ctx, const struct ship_key *key,
-               const struct journal *journal, int64_t run_ms, struct err *err) {
+               const struct journal *journal, const int64_t *deadline_in_ms, struct err *err) {
     bool canceling = reason_status(journal->stopping) == STATUS_CANCELED && journal->stopping != REASON_NONE;
     int64_t started_us = journal->time_us[JOURNAL_STARTED];
     const char *status = canceling ? "canceling" : started_us ? "running" : "";
@@ -269,7 +269,7 @@ int ship_steps(struct db *db, const struct ctx *ctx, const struct ship_key *key,
                 "   started_at = coalesce(started_at, berth.from_us($5)),"
                 "   exited_at = coalesce(exited_at, berth.from_us($6)),"
                 "   cleaned_at = coalesce(cleaned_at, berth.from_us($7)),"
-                "   deadline_at = greatest(deadline_at, berth.from_us($8)),"
+                "   deadline_at = greatest(deadline_at, now() + $8::bigint * interval '1 millisecond'),"
                 "   image_digest = coalesce(nullif($9, ''), image_digest)"
                 "   where id = $1 and token = $2 and finished_at is null"
                 "   returning job_id, number, started_at)"
@@ -285,8 +285,7 @@ int ship_steps(struct db *db, const struct ctx *ctx, const struct ship_key *key,
                 NULL, err, DB_INT(key->id), DB_INT(key->token), DB_INT(journal->time_us[JOURNAL_PULLED]),
                 DB_INT(journal->time_us[JOURNAL_CREATED]), DB_INT(started_us),
                 DB_INT(journal->time_us[JOURNAL_EXITED]), DB_INT(journal->time_us[JOURNAL_CLEANED]),
-                DB_INT(started_us && run_ms > 0 ? started_us + (run_ms + journal->extended_ms) * 1000 : 0),
-                DB_TEXT(journal->digest), DB_TEXT(status),
+                deadline_in_ms ? DB_INT(*deadline_in_ms) : DB_NULL, DB_TEXT(journal->digest), DB_TEXT(status),
                 DB_TEXT(canceling ? reason_name(journal->stopping) : ""),
                 DB_TEXT(canceling ? "The job is being stopped." : "")) < 0)
         return err_wrap(err, "recording the steps of job %s", key->job);

@@ -98,9 +98,10 @@ int ship_cut(struct db *db, const struct ctx *ctx, const struct ship_key *key, c
              int64_t tail_begin, const void *segments, size_t segments_len, struct err *err);
 
 /* What the journal says before the verdict: times, digest, a run deadline that was moved, and the job's step
- * to running or canceling. run_ms: as the spec has it. */
+ * to running or canceling. deadline_in_ms: how far the run deadline is from now (negative: it has passed),
+ * which the row then says on the database's clock; NULL: there is none. */
 int ship_steps(struct db *db, const struct ctx *ctx, const struct ship_key *key,
-               const struct journal *journal, int64_t run_ms, struct err *err);
+               const struct journal *journal, const int64_t *deadline_in_ms, struct err *err);
 
 struct ship_end {
     const struct verdict *verdict;

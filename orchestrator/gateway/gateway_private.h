@@ -37,6 +37,7 @@ enum {
 #define GATEWAY_LOOP_PROTOCOL "berth-loop" /* of no client: the subprotocol that one asks for is checked */
 
 struct hub;
+struct trouble;
 
 struct gateway {
     struct settings settings;
@@ -47,6 +48,9 @@ struct gateway {
     struct hub *hub;
     struct lws_context *lws;
     struct lws_vhost *vhost;
+    const struct trouble
+        *trouble; /* what the database has last refused a change for, NULL: nothing yet; and when */
+    int64_t trouble_ms;
     struct health health[HEALTH_PART_COUNT]; /* of this host, as the parent tells it */
     unsigned connections, connections_max;
     sd_event_source *hint_timer; /* on: a hint is due */

@@ -77,6 +77,13 @@ static void answer_away(struct request *request, const char *why) {
            check("unknown", NULL));
 }
 
+/* A server with a full disk answers questions all the same, this one too; what it has refused to others
+ * tells. NULL: nothing. */
+static const struct trouble *lasting_trouble(const struct gateway *gateway) {
+    const struct trouble *t = gateway->trouble;
+    return t && clock_boot_ms() - gateway->trouble_ms < t->lasts_ms ? t : NULL;
+}
+
 static void on_health(void *arg, const PGresult *result, const struct err *err) {
     struct request *request = arg;
     const struct trouble *trouble = err ? trouble_find(err) : NULL;
@@ -98,12 +105,16 @@ static void on_health(void *arg, const PGresult *result, const struct err *err) 
         answer_away(request, without_address(err->text));
     } else {
         api_read_health(result, &health);
-        answer(request, health.orchestrator_alive, check("ok", NULL),
+        trouble = lasting_trouble(request->gateway);
+        answer(request, health.orchestrator_alive && !trouble,
+               trouble ? check(trouble->state, trouble->text) : check("ok", NULL),
                json_pack("{s:s, s:I}", "state", "ok", "version", (json_int_t)health.schema_version),
                orchestrator_check(&health));
     }
 }
 
+/* A server with a full disk answers questions all the same, this one too; what it has refused to others
+ * tells. */
 static int on_too_late(sd_event_source *source, uint64_t us, void *arg) {
     struct request *request = arg;
     struct err err = {0};

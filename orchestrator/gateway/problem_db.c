@@ -7,14 +7,15 @@
 enum { AWAY_RETRY_S = 2, TROUBLE_LOG_EVERY_MS = 60000 };
 
 /* PostgreSQL's own words are for the operator: once, and again now and then while it lasts. */
-static void log_trouble(const struct trouble *trouble, const struct err *err) {
-    static const struct trouble *last;
-    static int64_t last_ms;
+static void note_trouble(struct gateway *gateway, const struct trouble *trouble, const struct err *err) {
+    static int64_t logged_ms;
     int64_t now_ms = clock_boot_ms();
-    if (trouble == last && now_ms - last_ms < TROUBLE_LOG_EVERY_MS)
+    bool told = trouble == gateway->trouble && now_ms - logged_ms < TROUBLE_LOG_EVERY_MS;
+    gateway->trouble = trouble;
+    gateway->trouble_ms = now_ms;
+    if (told)
         return;
-    last = trouble;
-    last_ms = now_ms;
+    logged_ms = now_ms;
     log_warn("the database cannot do what is asked, clients get 503", LS("state", trouble->state), LERR(err));
 }
 
@@ -23,7 +24,7 @@ void http_problem_db(struct request *request, const struct err *err) {
     if (err->kind == ERR_DB && (err->code == db_sqlstate("22P05") || err->code == db_sqlstate("22021"))) {
         http_problem(request, 422, "a text holds a character that cannot be stored (U+0000)");
     } else if (trouble) {
-        log_trouble(trouble, err);
+        note_trouble(request->gateway, trouble, err);
         http_add_header(request, "Retry-After", "%d", trouble->retry_s);
         http_problem(request, 503, "%s; try again later", trouble->text);
     } else if (err->kind == ERR_DB || err->kind == ERR_BUG || err->kind == ERR_INVALID) {

@@ -108,10 +108,26 @@ static int ship_the_end(struct db *db, const struct ctx *ctx, const struct feed 
     return ship_end(db, ctx, &feed->key, &end, err);
 }
 
+/* How far the run deadline is from now, in the past or in the future. By the clock that nobody can set: the
+ * database judges it by its own, and a host whose wall clock is wrong must not look as if its jobs were late.
+ * False: there is none. */
+static bool deadline_in(const struct feed *feed, int64_t *ret_ms) {
+    const struct journal *journal = &feed->journal;
+    int64_t run_ms = feed->attempt->spec->deadlines.run_ms;
+    char boot_id[CLOCK_BOOT_ID_MAX];
+    if (!journal_has(journal, JOURNAL_STARTED) || run_ms <= 0 || clock_boot_id(boot_id, NULL) < 0 ||
+        strcmp(boot_id, journal->started_boot_id) != 0)
+        return false;
+    *ret_ms = journal->started_boot_ns / NS_PER_MS + run_ms + journal->extended_ms - clock_boot_ms();
+    return true;
+}
+
 /* As ship_bytes. Rows of jobs are touched last, so that they are locked for a short time only. */
 static int ship_state(struct db *db, const struct ctx *ctx, const struct feed *feed, struct err *err) {
+    int64_t in_ms = 0;
+    bool has_deadline = deadline_in(feed, &in_ms);
     if (!feed->poison && feed->journal.used != feed->told &&
-        ship_steps(db, ctx, &feed->key, &feed->journal, feed->attempt->spec->deadlines.run_ms, err) < 0)
+        ship_steps(db, ctx, &feed->key, &feed->journal, has_deadline ? &in_ms : NULL, err) < 0)
         return -1;
     return feed->at_end ? ship_the_end(db, ctx, feed, err) : 1;
 }

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <pwd.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -20,9 +21,20 @@ enum {
     RETRY_MIN_MS = 200,
     RETRY_MAX_MS = 5000,
     PATH_BYTES_MAX = 4096,
+    DESCRIPTORS_WANTED = 65536,
 };
 static const int64_t host_reserve_min_bytes =
     INT64_C(512) * 1024 * 1024; /* but at least this, if there is twice as much */
+
+/* Each runner takes some here, and each attempt some in the scribe, which inherits this. The soft limit of most
+ * systems, 1024, is for programs that use select(). */
+void startup_raise_descriptors(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= DESCRIPTORS_WANTED)
+        return;
+    limit.rlim_cur = limit.rlim_max < DESCRIPTORS_WANTED ? limit.rlim_max : DESCRIPTORS_WANTED;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 /* --- settings that were left open --- */
 

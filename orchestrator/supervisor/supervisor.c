@@ -53,6 +53,7 @@ static int block_signals(struct err *err) {
 
 /* Everything that can be told before there is a child or a loop. */
 static int prepare(struct supervisor *s, struct err *err) {
+    startup_raise_descriptors();
     if (startup_check_url(&s->settings, err) < 0)
         return -1;
     if (state_dir_open(s->settings.state_dir, &s->state, err) < 0)

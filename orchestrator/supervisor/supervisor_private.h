@@ -82,6 +82,7 @@ struct supervisor {
 /* startup.c */
 struct claim_self startup_self(const struct supervisor *s); /* borrows */
 int startup_failed(const struct err *err);                  /* logs it; the exit status that it means */
+void startup_raise_descriptors(void);
 int startup_check_url(const struct settings *settings, struct err *err);
 int startup_resolve(struct supervisor *s, struct err *err); /* settings that were left open */
 int startup_database(struct supervisor *s,

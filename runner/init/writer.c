@@ -7,7 +7,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOST_RECORD_BYTES = SPOOL_HEADER_BYTES + sizeof(struct spool_lost) };
+enum {
+    LOST_RECORD_BYTES = SPOOL_HEADER_BYTES + sizeof(struct spool_lost),
+    STAT_BLOCK_BYTES = 512, /* stat(2) */
+};
 
 int64_t writer_now_ms(void) {
     struct timespec now;
@@ -23,6 +26,7 @@ static uint64_t now_us(void) {
 
 void writer_init(struct writer *w, int fd) {
     w->fd = fd;
+    w->spool_max_bytes = WRITER_SPOOL_MAX_BYTES;
     w->room = 0;
     w->boundless = w->last = false;
     w->open = WRITER_NONE;
@@ -183,11 +187,13 @@ void writer_end(struct writer *w) {
 static int room_keep(struct writer *w) {
     int64_t needed = (int64_t)(w->len - w->sent) + WRITER_RESERVE_BYTES;
     struct stat st;
-    if (w->last || w->boundless || w->room >= needed)
+    if (w->last || w->room >= needed)
         return 0;
     if (fstat(w->fd, &st) < 0)
         return errno;
-    if (fallocate(w->fd, FALLOC_FL_KEEP_SIZE, st.st_size, needed + WRITER_ROOM_BYTES) == 0) {
+    if ((int64_t)st.st_blocks * STAT_BLOCK_BYTES > w->spool_max_bytes)
+        return EDQUOT;
+    if (w->boundless || fallocate(w->fd, FALLOC_FL_KEEP_SIZE, st.st_size, needed + WRITER_ROOM_BYTES) == 0) {
         w->room = needed + WRITER_ROOM_BYTES;
         return 0;
     }

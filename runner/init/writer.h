@@ -34,6 +34,10 @@ enum {
     WRITER_ROOM_BYTES = 64 * 1024, /* so much more is taken at once, for what comes next */
 };
 
+/* A spool that holds more than this on the disk is full: while the database is away nobody gives back what
+ * was read. Above any log limit there can be, so that nothing is lost that could have been stored. */
+#define WRITER_SPOOL_MAX_BYTES (INT64_C(2) << 30)
+
 #define WRITER_NONE SIZE_MAX
 
 struct writer {
@@ -44,6 +48,7 @@ struct writer {
     int64_t output_bytes;     /* payload in OUTPUT records, dropped ones not counted */
     int64_t stuck_since_ms;   /* 0: not stuck */
     bool hopeless;            /* patience is over, until a write succeeds */
+    int64_t spool_max_bytes;  /* WRITER_SPOOL_MAX_BYTES */
     int64_t room;             /* bytes that are sure to find room behind the spool's end */
     bool boundless;           /* this file system does not keep room: none is asked for any more */
     bool last;                /* what is in the buffer is the end: it may use the room that was kept */

@@ -66,13 +66,20 @@ class SmallPostgres(OwnPostgres):
         super().__init__()
 
     def prepare(self):
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.size_mib}m,mode=700", "tmpfs", self.data], check=True)
+        image = self.dir / "disk"
+        with open(image, "wb") as disk:
+            disk.truncate(self.size_mib << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True)
+        subprocess.run(["mount", "-o", "loop", image, self.data], check=True)
+        (self.data / "lost+found").rmdir()
+        self.data.chmod(0o700)
         shutil.chown(self.data, "postgres", "postgres")
 
     def start(self):
         wal, inside = self.dir / "wal", self.data / "pg_wal"
         if not inside.is_symlink():
             shutil.move(inside, wal)
+            subprocess.run(["chown", "-R", "postgres:postgres", wal], check=True)
             inside.symlink_to(wal)
         super().start()
 
@@ -83,12 +90,12 @@ class SmallPostgres(OwnPostgres):
                 filler.write(bytes(4096))
 
     def give_room(self):
-        (self.data / "filler").unlink()
+        (self.data / "filler").unlink(missing_ok=True)
 
     def destroy(self):
         with contextlib.suppress(AssertionError):
             self.stop("immediate")
-        subprocess.run(["umount", "-l", self.data], check=True)
+        subprocess.run(["umount", self.data], check=True)
         super().destroy()
 
 

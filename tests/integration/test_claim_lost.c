@@ -222,7 +222,7 @@ Test(claim_lost, one_that_was_canceled_while_lost_does_not_go_on_as_running) {
         expect_judged("one", LONG_MS, 0, 1);
         if (canceled)
             cancel_job(job.job);
-        cr_assert_eq(ship_steps(db, &ctx, &key, &journal, 0, &err), 0, "%s", err.text);
+        cr_assert_eq(ship_steps(db, &ctx, &key, &journal, NULL, &err), 0, "%s", err.text);
         expect_text(JOB, canceled ? "canceling/requested/two/1" : "running/two/1");
         run("delete from berth.jobs");
     }

@@ -1,6 +1,9 @@
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "orchestrator/db/db_async.h"
@@ -143,6 +146,32 @@ Test(db_async, a_statement_whose_session_ends_fails_as_away_and_the_pool_comes_b
     cr_expect_eq(seen.kind, ERR_AWAY);
     until(&seen.downs, 1);
     until(&seen.ups, 2);
+    ask("select 'back'");
+    until(&seen.done, 2);
+    cr_expect_str_eq(seen.text, "back");
+    close_pool();
+}
+
+/* Between fork and exec a child holds all descriptors: what libpq closes meanwhile is not closed for epoll.
+ */
+Test(db_async, a_session_that_ends_while_a_child_is_being_made) {
+    char url[PG_URL_MAX];
+    open_pool(pg_database("forked", url), 1, 20000);
+    until(&seen.reconnected, 1);
+    until(&seen.ups, 1);
+    pid_t child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        pause();
+        _exit(0);
+    }
+    ask("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'berth:test:async'");
+    until(&seen.reconnected, 2);
+    until(&seen.ups, 2);
+    for (int turns = 0; turns < 100; turns++) /* the dead one's event, if it is still watched */
+        sd_event_run(loop, 1000);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
     ask("select 'back'");
     until(&seen.done, 2);
     cr_expect_str_eq(seen.text, "back");

@@ -250,6 +250,42 @@ Test(writer, a_full_spool_keeps_whole_records_and_says_what_is_missing) {
     cr_assert_eq(writer.output_bytes, 65536 + 4);
 }
 
+/* What nobody reads grows up to a bound, and goes on when it was read and given back. */
+Test(writer, a_spool_that_nobody_reads_has_a_bound) {
+    int fd = limited_spool(RLIM_INFINITY);
+    int64_t written = 0;
+    writer.spool_max_bytes = 1024 * 1024;
+    for (int stuck = 0; !stuck; written += stuck ? 0 : (int64_t)sizeof chunk) {
+        writer_output(&writer, SPOOL_STDOUT, chunk, sizeof chunk);
+        stuck = writer_flush(&writer);
+        cr_assert_lt(written, 4 * 1024 * 1024, "it has no bound");
+    }
+    cr_expect_geq(written, 1024 * 1024 - (int64_t)sizeof chunk);
+    writer.stuck_since_ms -= WRITER_PATIENCE_MS;
+    cr_assert_eq(writer_flush(&writer), 0); /* that chunk is lost */
+    cr_assert_eq(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, written), 0);
+    writer_output(&writer, SPOOL_STDOUT, chunk, 10);
+    cr_assert_eq(writer_flush(&writer), 0);
+    cr_expect_eq(writer.output_bytes, written + 10);
+    cr_expect_eq(writer.lost[0].bytes, 0, "it was told");
+    close(fd);
+}
+
+Test(writer, the_end_of_a_full_spool_has_room) {
+    struct spool_end end = {.output_bytes = 3};
+    int fd = limited_spool(RLIM_INFINITY);
+    writer_output(&writer, SPOOL_STDOUT, "abc", 3);
+    cr_assert_eq(writer_flush(&writer), 0);
+    struct stat st;
+    cr_assert_eq(fstat(fd, &st), 0);
+    cr_expect_geq(st.st_blocks * 512, st.st_size + WRITER_RESERVE_BYTES, "room is kept behind it");
+    writer.spool_max_bytes = writer.room = 0;
+    writer_end(&writer);
+    cr_assert_eq(writer_record(&writer, SPOOL_END, &end, sizeof end), 0);
+    cr_assert_eq(writer_flush(&writer), 0);
+    close(fd);
+}
+
 Test(writer, what_both_streams_lost_moves_along_when_the_spool_takes_a_little) {
     enum { RECORD_BYTES = SPOOL_HEADER_BYTES + 200 };
     int fd = limited_spool(100);
