@@ -36,15 +36,6 @@ static int write_line(int dir_fd, const char *name, const char *line, mode_t mod
     return file_write_atomic(dir_fd, name, text, strlen(text), mode, err);
 }
 
-/* Writes only what is not there yet. */
-static int keep_line(int dir_fd, const char *name, const char *line, struct err *err) {
-    char old[LINE_MAX_BYTES];
-    int found = read_line(dir_fd, name, old, err);
-    if (found < 0 || (found && strcmp(old, line) == 0))
-        return found < 0 ? -1 : 0;
-    return write_line(dir_fd, name, line, 0644, err);
-}
-
 static int take_lock(const char *path, struct state_dir *d, struct err *err) {
     d->lock_fd = openat(d->fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (d->lock_fd < 0)
@@ -99,12 +90,16 @@ static int make_parts(struct state_dir *d, struct err *err) {
     return d->attempts_fd < 0 ? err_sys(err, "open the directory " ATTEMPT_DIR) : 0;
 }
 
+static bool is_no_room(const struct err *err) {
+    return err->kind == ERR_SYS && (err->code == ENOSPC || err->code == EDQUOT);
+}
+
 /* A full disk is no reason not to start: the jobs that run need somebody, and only new ones need room. */
 static int check_writable(const struct state_dir *d, struct err *err) {
     struct err why = {0};
     if (write_line(d->fd, ".probe", "", 0600, &why) == 0)
         return unlinkat(d->fd, ".probe", 0) < 0 ? err_sys(err, "remove .probe") : 0;
-    if (why.kind == ERR_SYS && (why.code == ENOSPC || why.code == EDQUOT))
+    if (is_no_room(&why))
         return 0;
     if (err)
         *err = why;
@@ -209,6 +204,21 @@ int state_dir_admin_token(const struct state_dir *dir, char **ret_token, bool *r
     return 0;
 }
 
+/* Where there is no room for a note there is none, and the reaper leaves all copies alone. */
+static int note_init(const struct state_dir *dir, const char *name, struct err *err) {
+    char noted[LINE_MAX_BYTES];
+    struct err why = {0};
+    if (read_line(dir->fd, PLACE_INIT_NOTE, noted, NULL) > 0 && strcmp(noted, name) == 0)
+        return 0;
+    if (write_line(dir->fd, PLACE_INIT_NOTE, name, 0644, &why) == 0)
+        return 0;
+    if (is_no_room(&why) && (unlinkat(dir->fd, PLACE_INIT_NOTE, 0) == 0 || errno == ENOENT))
+        return 0;
+    if (err)
+        *err = why;
+    return -1;
+}
+
 int state_dir_copy_init(const struct state_dir *dir, const char *dir_path, const char *init_path,
                         char **ret_path, struct err *err) {
     AUTO_BUF struct buf content = BUF(STATE_INIT_MAX_BYTES);
@@ -224,7 +234,7 @@ int state_dir_copy_init(const struct state_dir *dir, const char *dir_path, const
     AUTO_FREE char *name = mem_printf(PLACE_BIN "/" PLACE_INIT_PREFIX "%.*s", INIT_HASH_DIGITS, hex);
     struct stat st;
     /* Before the copy: the reaper removes copies that are neither used nor noted. */
-    if (keep_line(dir->fd, PLACE_INIT_NOTE, name + sizeof PLACE_BIN, err) < 0)
+    if (note_init(dir, name + sizeof PLACE_BIN, err) < 0)
         return err_wrap(err, "note which berth-init is used");
     bool there = fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
                  st.st_size == (off_t)content.len && (st.st_mode & 0777) == 0755;

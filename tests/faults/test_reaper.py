@@ -123,6 +123,8 @@ def kill_amid_the_work(berth, more):
     wait_until(lambda: berth.children().get("reaper", [reaper]) != [reaper], "another reaper is started")
 
 
+@pytest.mark.fault("kill -9 of the reaper amid a hundred orphans", how="planted containers, networks, volumes, control groups and files; kill(2) three times among ten live jobs",
+                   holds="all orphans gone; jobs true; strangers untouched; the dry run had listed exactly these")
 def test_a_hundred_orphans_go_though_the_reaper_is_killed(new_berth, field_of):
     berth = new_berth(BERTH_SLOTS="10", BERTH_REAP_INTERVAL="1d")  # its first sweep, at the start, is over
     put_orchestrator(berth, DEAD, "2 days")
@@ -145,6 +147,8 @@ def test_a_hundred_orphans_go_though_the_reaper_is_killed(new_berth, field_of):
     end_jobs(berth, jobs)
 
 
+@pytest.mark.fault("a start storm under a prune every 100 ms", how="jobs of all network classes, BERTH_REAP_INTERVAL=100ms",
+                   holds="every job ends true in its first attempt; nothing is called an orphan")
 def test_a_start_storm_under_a_prune_every_100_ms(new_berth, long):
     count = 400 if long else 48
     berth = new_berth(BERTH_SLOTS="8", BERTH_REAP_INTERVAL="100ms")
@@ -166,6 +170,8 @@ def reap_held(berth, **when):
         engine.close()
 
 
+@pytest.mark.fault("a job begins while the reaper waits for the engine", how="a socket that holds the request back",
+                   holds="nothing is removed")
 def test_what_begins_while_the_engine_is_asked_stays(new_berth):
     berth = new_berth(BERTH_REAP_INTERVAL="1d")
     jobs = []
@@ -180,6 +186,8 @@ def test_what_begins_while_the_engine_is_asked_stays(new_berth):
     assert (view["status"], view["exit_code"], view["attempt"]) == ("failed", 7, 1), view
 
 
+@pytest.mark.fault("a job ends while the reaper waits for the engine", how="a socket that holds the answer back",
+                   holds="nothing is called an orphan")
 def test_what_ends_while_the_engine_is_asked_is_no_orphan(new_berth):
     berth = new_berth(BERTH_REAP_INTERVAL="1d")
     job = berth.script("echo up; sleep 600", network="private")
@@ -193,6 +201,8 @@ def test_what_ends_while_the_engine_is_asked_is_no_orphan(new_berth):
     assert reap_held(berth, after=end) == (set(), "0 orphans found"), "it was cleaned up by its runner"
 
 
+@pytest.mark.fault("the reaper cannot see one side", how="database, engine or directory away; a database of another cluster",
+                   holds="nothing is removed, and it says why")
 def test_nothing_is_removed_unless_both_sides_answer(new_berth, field_of):
     berth = new_berth(BERTH_REAP_INTERVAL="1d")
     field = field_of(berth)
