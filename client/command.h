@@ -47,6 +47,8 @@ int command_cancel(int argc, char **argv);
 int command_explain(int argc, char **argv);
 int command_extend(int argc, char **argv);
 int command_retry(int argc, char **argv);
+int command_drain(int argc, char **argv);
+int command_undrain(int argc, char **argv);
 
 /* An option of a command. */
 struct option_spec {

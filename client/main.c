@@ -26,6 +26,8 @@ static const struct {
     {"explain", command_explain, "say why a job is where it is, and what comes next"},
     {"extend", command_extend, "give a running job more time"},
     {"retry", command_retry, "make a new job of one that has ended"},
+    {"drain", command_drain, "let an orchestrator take up no more jobs"},
+    {"undrain", command_undrain, "let it take up jobs again"},
     {"version", command_version, "show the version"},
 };
 

@@ -159,6 +159,23 @@ int64_t api_explain_job(struct db_pool *pool, const char *tenant, const char *id
                         struct err *err);
 void api_read_explain(const PGresult *result, struct api_explain *ret);
 
+/* The orchestrators that this database has heard of, by name, at most API_FLEET_MAX. */
+enum { API_FLEET_MAX = 1000 };
+struct api_orchestrator {
+    const char *name, *version;
+    const char
+        *state;    /* "live", "draining", "detached", "left" (ended with no job to come back for), "lost" */
+    bool draining; /* takes up no jobs, or would not if it were live */
+    int64_t slots, running;
+    int64_t started_us, heartbeat_us;
+    int64_t detached_us; /* it has so long to come back; API_NONE: it is not detached */
+};
+int64_t api_list_fleet(struct db_pool *pool, db_done *done, void *arg, struct err *err);
+/* Answers the orchestrator; no row: there is none of this name. */
+int64_t api_drain(struct db_pool *pool, const char *name, bool drain, db_done *done, void *arg,
+                  struct err *err);
+void api_read_orchestrator(const PGresult *result, int row, struct api_orchestrator *ret);
+
 /* What /readyz tells: the newest applied migration, and how long ago an orchestrator was heard of. */
 struct api_health {
     int64_t schema_version;

@@ -16,6 +16,7 @@ struct explanation {
     json_t *spec;        /* an object, or NULL when it is none (yet) */
     json_t *waiting_for; /* array */
     struct buf next;
+    bool all_drain;   /* every orchestrator that is there */
     int64_t position; /* API_NONE: it does not wait in the queue */
 };
 

@@ -150,6 +150,19 @@ static void tell_nobody(struct explanation *x, const struct hosts *hosts) {
         explain_wait(x, "no_orchestrator", "no orchestrator was ever there; start berthd");
 }
 
+static void tell_draining(struct explanation *x, const struct hosts *hosts) {
+    AUTO_BUF struct buf names = BUF(EXPLAIN_TEXT_MAX);
+    size_t all = 0;
+    for (size_t i = 0; i < hosts->count; i++)
+        if (hosts->items[i].alive && all++ < EXPLAIN_HOSTS_TOLD)
+            buf_addf(&names, "%s%s", all > 1 ? ", " : "", hosts->items[i].name);
+    if (all > EXPLAIN_HOSTS_TOLD)
+        buf_addf(&names, " and %zu more", all - EXPLAIN_HOSTS_TOLD);
+    explain_wait(x, "draining", "every orchestrator that is there takes up no more jobs: %s",
+                 buf_str(&names));
+    x->all_drain = true;
+}
+
 /* True: some orchestrator has room. */
 static bool look_at_hosts(struct explanation *x) {
     AUTO_JSON json_t *list = json_loads(x->e->hosts ? x->e->hosts : "[]", 0, NULL);
@@ -160,8 +173,7 @@ static bool look_at_hosts(struct explanation *x) {
         return false;
     }
     if (count_hosts(&hosts, true) == 0) {
-        explain_wait(x, "draining", "the orchestrators that are there (%zu) take up no more jobs",
-                     count_hosts(&hosts, false));
+        tell_draining(x, &hosts);
         return false;
     }
     for (size_t i = 0; i < hosts.count; i++)
@@ -200,7 +212,9 @@ static void tell_order(struct explanation *x) {
 static void tell_next(struct explanation *x, bool room) {
     const struct api_explain *e = x->e;
     char when[EXPLAIN_WHEN_MAX];
-    const char *words = !room            ? "An orchestrator takes it up as soon as one has room for it"
+    const char *words = x->all_drain ? "It is taken up when one of them is told to (berth undrain NAME), or "
+                                       "another one comes"
+                        : !room      ? "An orchestrator takes it up as soon as one has room for it"
                         : key_is_full(e) ? "It is taken up when one of the jobs with its key has ended"
                         : e->ahead > 0   ? "It is taken up when those before it have been"
                                          : "An orchestrator takes it up with its next look, which comes soon";

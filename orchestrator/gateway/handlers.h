@@ -12,6 +12,9 @@ void jobs_retry(struct request *request);
 void jobs_extend(struct request *request);
 void jobs_cancel(struct request *request);
 void jobs_delete(struct request *request);
+void fleet_list(struct request *request);
+void fleet_drain(struct request *request);
+void fleet_undrain(struct request *request);
 void logs_get(struct request *request);
 void stream_get(struct request *request); /* a WebSocket path asked for without an upgrade */
 void health_process(struct request *request);

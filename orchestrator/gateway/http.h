@@ -40,7 +40,7 @@ struct request {
     enum route_method method;
     bool head, http10;
     char path[HTTP_PATH_MAX];
-    char id[ID_TEXT_MAX]; /* of the path */
+    char id[ROUTE_PART_MAX]; /* of the path: a job's id, an orchestrator's name */
     char request_id[65];
     struct query query;
     const struct route *route;

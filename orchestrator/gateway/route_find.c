@@ -4,32 +4,56 @@
 #include "base/cleanup.h"
 #include "orchestrator/gateway/routes.h"
 
-static bool matches(const char *pattern, const char *path, char ret_id[ID_TEXT_MAX]) {
-    const char *hole = strstr(pattern, "{id}");
-    if (!hole)
-        return strcmp(pattern, path) == 0;
-    size_t before = (size_t)(hole - pattern);
-    if (strncmp(pattern, path, before) != 0 || strnlen(path + before, ID_TEXT_MAX) < ID_TEXT_MAX - 1)
+static bool is_id(const char *part) {
+    return id_valid(part);
+}
+
+/* What settings.c allows. */
+static bool is_name(const char *part) {
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    return *part && *part != '.' && !part[strspn(part, allowed)];
+}
+
+static const struct {
+    const char *text;
+    bool (*fits)(const char *part);
+} holes[] = {{"{id}", is_id}, {"{name}", is_name}};
+
+/* The part of the path in the pattern's hole, which ends at a slash. */
+static bool fill_hole(const char *hole, size_t kind, const char *from, char ret_part[ROUTE_PART_MAX]) {
+    size_t len = strcspn(from, "/");
+    char part[ROUTE_PART_MAX];
+    if (len >= sizeof part)
         return false;
-    char id[ID_TEXT_MAX];
-    memcpy(id, path + before, ID_TEXT_MAX - 1);
-    id[ID_TEXT_MAX - 1] = '\0';
-    if (!id_valid(id) || strcmp(hole + strlen("{id}"), path + before + ID_TEXT_MAX - 1) != 0)
+    memcpy(part, from, len);
+    part[len] = '\0';
+    if (!holes[kind].fits(part) || strcmp(hole + strlen(holes[kind].text), from + len) != 0)
         return false;
-    memcpy(ret_id, id, ID_TEXT_MAX);
+    memcpy(ret_part, part, len + 1);
     return true;
 }
 
+static bool matches(const char *pattern, const char *path, char ret_part[ROUTE_PART_MAX]) {
+    for (size_t i = 0; i < ARRAY_LEN(holes); i++) {
+        const char *hole = strstr(pattern, holes[i].text);
+        if (hole)
+            return strncmp(pattern, path, (size_t)(hole - pattern)) == 0 &&
+                   fill_hole(hole, i, path + (hole - pattern), ret_part);
+    }
+    return strcmp(pattern, path) == 0;
+}
+
 const struct route *route_find(const struct route *table, enum route_method method, const char *path,
-                               char ret_id[ID_TEXT_MAX], unsigned *ret_allow) {
+                               char ret_part[ROUTE_PART_MAX], unsigned *ret_allow) {
     *ret_allow = 0;
-    ret_id[0] = '\0';
+    ret_part[0] = '\0';
     for (const struct route *route = table; route->pattern; route++) {
-        if (!matches(route->pattern, path, ret_id))
+        if (!matches(route->pattern, path, ret_part))
             continue;
         if (route->method == method)
             return route;
         *ret_allow |= (unsigned)route->method;
+        ret_part[0] = '\0';
     }
     return NULL;
 }

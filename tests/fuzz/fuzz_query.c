@@ -36,7 +36,7 @@ static void check_query(const char *text, size_t len) {
 
 static void check_header(const char *text) {
     int64_t first = -1, last = -1, us = 0, attempt, offset;
-    char id[ID_TEXT_MAX], cursor[QUERY_CURSOR_MAX];
+    char id[ID_TEXT_MAX], part[ROUTE_PART_MAX], cursor[QUERY_CURSOR_MAX];
     size_t len;
     unsigned allow;
     struct address address;
@@ -54,8 +54,8 @@ static void check_header(const char *text) {
     auth_offers_first(text, "berth.v1");
     if (address_parse(text, &address, NULL) == 0 && (address.port < 1 || address.port > ADDRESS_PORT_MAX))
         abort();
-    const struct route *route = route_find(routes, ROUTE_GET, text, id, &allow);
-    if (route && strstr(route->pattern, "{id}") && !id_valid(id))
+    const struct route *route = route_find(routes, ROUTE_GET, text, part, &allow);
+    if (route && strstr(route->pattern, "{id}") && !id_valid(part))
         abort();
 }
 

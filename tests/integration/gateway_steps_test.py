@@ -276,6 +276,58 @@ def test_explain_under_way(pg, gw):
     expect("ended", (waits, doc["position"], "Nothing more" in doc["next"]), ({}, None, True))
 
 
+# --- the fleet ---
+
+
+def fleet(gw):
+    return {item["name"]: item for item in gw.get("/v1/orchestrators").json["items"]}
+
+
+def test_the_fleet(pg, gw):
+    alone(pg)
+    expect("nobody", gw.get("/v1/orchestrators").json, {"items": []})
+    orchestrator(pg, "test")
+    orchestrator(pg, "slow", age="14 s", draining="true")
+    orchestrator(pg, "gone", age="16 s", draining="true")
+    orchestrator(pg, "away", age="1 min", detached_until="now() + interval '9 min'")
+    orchestrator(pg, "late", age="20 min", detached_until="now() - interval '10 min'")
+    orchestrator(pg, "left", age="1 min", detached_until="now() - interval '1 min'")
+    Log(pg, submit(pg)).end("succeeded")
+    lost, running = Log(pg, submit(pg)), Log(pg, submit(pg))
+    for log, status in ((lost, "running"), (lost, "lost"), (running, "running")):
+        log.status(status)
+    shown = fleet(gw)
+    expect("states", {name: item["state"] for name, item in shown.items()},
+           {"test": "live", "slow": "draining", "gone": "lost", "away": "detached", "late": "lost", "left": "left"})
+    expect("by name", list(shown), sorted(shown))
+    expect("figures", {k: shown["test"][k] for k in ("version", "slots", "running", "draining", "detached_until")},
+           {"version": "test", "slots": 4, "running": 2, "draining": False, "detached_until": None})
+    expect("the others run nothing", sum(item["running"] for item in shown.values()), 2)
+    expect("times", (shown["away"]["detached_until"] > shown["away"]["heartbeat_at"], shown["left"]["detached_until"]), (True, None))
+    problem(gw.get("/v1/orchestrators?x=1"), 400)
+    expect("no token", gw.request("GET", "/v1/orchestrators", token=None).status, 401)
+    expect("method", gw.post("/v1/orchestrators").status, 405)
+
+
+def test_drain(pg, gw):
+    alone(pg)
+    orchestrator(pg, "host-1.x_y")
+    path = "/v1/orchestrators/host-1.x_y"
+    for call, state in (("drain", "draining"), ("drain", "draining"), ("undrain", "live"), ("undrain", "live")):
+        answer = gw.post(f"{path}/{call}")
+        expect(call, (answer.status, answer.json["name"], answer.json["state"]), (200, "host-1.x_y", state))
+        expect("its row", pg.sql("select draining from berth.orchestrators"), "t" if call == "drain" else "f")
+    expect("empty object", gw.post(f"{path}/drain", {}).status, 200)
+    expect("body", gw.post(f"{path}/drain", {"force": True}).status, 422)
+    problem(gw.post(f"{path}/drain?x=1"), 400)
+    problem(gw.post("/v1/orchestrators/nobody/drain"), 404)
+    problem(gw.post("/v1/orchestrators/a%20b/undrain"), 404)
+    expect("method", gw.get(f"{path}/drain").status, 405)
+    job = gw.post("/v1/jobs", BASE).json["id"]
+    doc, waits = explain(gw, job)
+    expect("explained", (list(waits), "host-1.x_y" in waits["draining"], "berth undrain" in doc["next"]), (["draining"], True, True))
+
+
 def test_every_status_has_its_words(pg, gw):
     """Only queued and running have no message."""
     job = submit(pg)

@@ -134,6 +134,8 @@ Test(explain, nobody_there) {
              host(b, "beta", 0, 0, 0, false, false));
     AUTO_JSON json_t *draining = explain_job(&e);
     cr_expect_str_eq(limits(draining), "draining");
+    expect_wait(draining, "draining", "takes up no more jobs: alpha");
+    cr_expect(strstr(json_get_string(draining, "next"), "berth undrain NAME"));
 }
 
 Test(explain, order_and_key) {

@@ -10,13 +10,19 @@
 #include "orchestrator/gateway/routes.h"
 #include "proto/stream.h"
 
+#define NAME "host-1.example_x"
+#define NAME_OF_63 "a23456789-123456789-123456789-123456789-123456789-123456789-123"
 #define ID "01890a5d-ac96-774b-bcce-b302099a8057"
 
 static const struct route *find(enum route_method method, const char *path, unsigned *ret_allow) {
-    char id[ID_TEXT_MAX];
+    char id[ROUTE_PART_MAX];
     const struct route *route = route_find(routes, method, path, id, ret_allow);
     if (route && strstr(route->pattern, "{id}"))
         cr_expect_str_eq(id, ID, "%s", path);
+    else if (route && strstr(route->pattern, "{name}"))
+        cr_expect_str_eq(id, NAME, "%s", path);
+    else
+        cr_expect_str_eq(id, "", "%s", path);
     return route;
 }
 
@@ -41,6 +47,16 @@ Test(route, finds) {
         {ROUTE_GET, "/v1/jobs/" ID "x", NULL, 0},
         {ROUTE_GET, "/v1/jobs/short", NULL, 0},
         {ROUTE_GET, "/v1/jobs/01890A5D-AC96-774B-BCCE-B302099A8057", NULL, 0},
+        {ROUTE_GET, "/v1/orchestrators", "/v1/orchestrators", 0},
+        {ROUTE_POST, "/v1/orchestrators/" NAME "/drain", "/v1/orchestrators/{name}/drain", 0},
+        {ROUTE_POST, "/v1/orchestrators/" NAME "/undrain", "/v1/orchestrators/{name}/undrain", 0},
+        {ROUTE_GET, "/v1/orchestrators/" NAME_OF_63 "/drain", NULL, ROUTE_POST},
+        {ROUTE_POST, "/v1/orchestrators/" NAME_OF_63 "4/drain", NULL, 0},
+        {ROUTE_POST, "/v1/orchestrators//drain", NULL, 0},
+        {ROUTE_POST, "/v1/orchestrators/.hidden/drain", NULL, 0},
+        {ROUTE_POST, "/v1/orchestrators/a b/drain", NULL, 0},
+        {ROUTE_POST, "/v1/orchestrators/" NAME "/drain/", NULL, 0},
+        {ROUTE_POST, "/v1/orchestrators/" NAME, NULL, 0},
         {ROUTE_GET, "", NULL, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
