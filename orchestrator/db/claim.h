@@ -41,11 +41,26 @@ int claim_send(struct db_pool *pool, const struct claim *claim, db_done *done, v
 
 /* --- the lease --- */
 
-/* Takes the name, unless another state directory holds it with a live lease or has left it with running jobs.
- * Result: claim_registered(). */
-void claim_register(struct claim *c, const char *name, const char *state_id, int64_t slots, int64_t lease_ms);
-/* Whether the name is ours now; if not, *ret_age_s says how old the holder's last heartbeat is. */
-bool claim_registered(const PGresult *r, int64_t *ret_age_s);
+/* Who we are. Of two that say the same name only the one whose life stands in the name's row has it. */
+struct claim_self {
+    const char *name;
+    const char *state_id; /* of the state directory */
+    const char *home;     /* where that lies: a copy of it says another one */
+    const char *life;     /* of this process */
+};
+
+/* Takes the name, unless another state directory holds it with a live lease or has left it with running jobs,
+ * or a copy of ours holds it with a live lease. What ran under the name from another state directory goes
+ * over to the name "NAME~…", which everybody takes for dead. Result: claim_registered(). */
+void claim_register(struct claim *c, const struct claim_self *self, int64_t slots, int64_t lease_ms);
+/* Whether the name is ours now; if not, who has it. */
+struct claim_holder {
+    int64_t age_s;        /* of its last heartbeat, */
+    int64_t heartbeat_us; /* which was then */
+    int64_t left_ms;      /* until its lease is over */
+    bool copy;            /* it says the id of our state directory */
+};
+bool claim_registered(const PGresult *r, struct claim_holder *ret_holder);
 /* What an orchestrator tells of itself. */
 struct claim_beat {
     int64_t slots, used;
@@ -55,17 +70,17 @@ struct claim_beat {
 };
 /* Also takes back what others took for lost and have not ended. Result: one row, or none when the name has
  * been lost: register again. claim_draining() and claim_come_back() of it. */
-void claim_heartbeat(struct claim *c, const char *name, const char *state_id, const struct claim_beat *beat);
+void claim_heartbeat(struct claim *c, const struct claim_self *self, const struct claim_beat *beat);
 bool claim_draining(const PGresult *r);
 int64_t claim_come_back(const PGresult *r); /* how many were taken back */
 /* A clean exit; detach_ms: how long jobs that still run may be without us, 0: none run, the name is free at
  * once. */
-void claim_leave(struct claim *c, const char *name, const char *state_id, int64_t detach_ms);
+void claim_leave(struct claim *c, const struct claim_self *self, int64_t detach_ms);
 
 /* --- jobs --- */
 
 struct claim_want {
-    const char *name;
+    struct claim_self self;
     int64_t limit;                     /* jobs at most */
     int64_t memory_free, memory_total; /* bytes; a job above the total is left to others */
     int64_t cpus_free, cpus_total;     /* thousandths; total 0: not summed */
@@ -74,12 +89,13 @@ struct claim_want {
 };
 /* The next jobs by priority and age, queued ones and retries whose time has come, as far as they fit
  * together, each with a new attempt and its token. A job that does not fit now holds back those behind it, so
- * that it is not starved; one whose concurrency key is taken is passed over. In a transaction of its own
+ * that it is not starved; one whose concurrency key is taken is passed over. None while we drain, after our
+ * lease, or when the name is not ours any more. In a transaction of its own
  * only: two that claim at once never let more jobs of one key begin than there may be. Result: rows for
  * claim_row(). */
 void claim_take(struct claim *c, const struct claim_want *want);
 /* One attempt of ours again, to write its directory anew. Result: at most one row for claim_row(). */
-void claim_fetch(struct claim *c, const char *name, const char *job, int64_t attempt_id);
+void claim_fetch(struct claim *c, const struct claim_self *self, const char *job, int64_t attempt_id);
 
 struct claim_job {
     const char *job, *tenant,
@@ -131,10 +147,11 @@ struct claim_order {
 };
 struct claim_order claim_order_row(const PGresult *r, int row);
 
-/* Attempts of ours that have not ended, without their specs: rows for claim_owned_row(). */
-void claim_owned(struct claim *c, const char *name);
+/* Attempts of ours that have not ended, without their specs: rows for claim_owned_row(). No row at all: the
+ * name is not ours now, and nothing is known. */
+void claim_owned(struct claim *c, const struct claim_self *self);
 struct claim_ours {
-    const char *job;
+    const char *job; /* NULL, in the only row: there is none */
     int64_t number, attempt_id;
 };
 struct claim_ours claim_owned_row(const PGresult *r, int row);

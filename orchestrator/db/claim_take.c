@@ -19,6 +19,8 @@ void claim_take(struct claim *c, const struct claim_want *want) {
            "    case when memory_bytes is null then $8::bigint else cpus_milli end as cpus"
            "  from berth.jobs q"
            "  where status in ('queued', 'retrying') and cancel = 0"
+           "    and exists (select from berth.orchestrators o where o.name = $1 and o.life = $11::uuid"
+           "      and not o.draining and o.heartbeat_at + o.lease > now())"
            "    and (queue_deadline_at is null or queue_deadline_at > now())"
            "    and (run_at is null or run_at <= now()) and (retry_at is null or retry_at <= now())"
            "    and coalesce(memory_bytes, $7::bigint) <= $4::bigint"
@@ -49,7 +51,7 @@ void claim_take(struct claim *c, const struct claim_want *want) {
            "  returning j.id, j.tenant, j.memory_bytes, j.spec, j.priority, j.created_at)"
            " select" JOB_COLUMNS_ ", false from m join moved j on j.id = m.job_id"
            " order by j.priority desc, j.created_at, j.id");
-    claim_add_text(c, want->name);
+    claim_add_text(c, want->self.name);
     claim_add_int(c, want->limit);
     claim_add_int(c, want->memory_free);
     claim_add_int(c, want->memory_total);
@@ -59,20 +61,23 @@ void claim_take(struct claim *c, const struct claim_want *want) {
     claim_add_int(c, want->default_cpus_milli);
     claim_add_int(c, want->default_log);
     claim_add_int(c, want->default_grace_ms);
+    claim_add_text(c, want->self.life);
 }
 
 /* One that had been described and was to be given back when its orchestrator died must not start now. */
-void claim_fetch(struct claim *c, const char *name, const char *job, int64_t attempt_id) {
+void claim_fetch(struct claim *c, const struct claim_self *self, const char *job, int64_t attempt_id) {
     claim_begin(
         c, "select" JOB_COLUMNS_ ", j.status = 'preparing' and m.started_at is null"
            "   and (coalesce(j.run_at > now(), false)"
            "     or berth.key_is_taken(j.id, j.tenant, j.concurrency_key, j.concurrency_max))"
            " from berth.attempts m join berth.jobs j on j.id = m.job_id"
            " where m.id = $3::bigint and j.id = $2::uuid and j.orchestrator = $1 and m.number = j.attempt"
-           " and m.finished_at is null and j.status in ('preparing', 'running', 'canceling')");
-    claim_add_text(c, name);
+           " and m.finished_at is null and j.status in ('preparing', 'running', 'canceling')"
+           " and exists (select from berth.orchestrators o where o.name = $1 and o.life = $4::uuid)");
+    claim_add_text(c, self->name);
     claim_add_text(c, job);
     claim_add_int(c, attempt_id);
+    claim_add_text(c, self->life);
 }
 
 struct claim_job claim_row(const PGresult *r, int row) {
@@ -90,19 +95,22 @@ struct claim_job claim_row(const PGresult *r, int row) {
     };
 }
 
-void claim_owned(struct claim *c, const char *name) {
-    claim_begin(c, "select j.id, m.number, m.id from berth.jobs j"
-                   " join berth.attempts m on m.job_id = j.id and m.number = j.attempt"
-                   " where j.orchestrator = $1 and j.status in " CLAIM_ACTIVE_
-                   " and m.orchestrator = $1 and m.finished_at is null limit $2::bigint");
-    claim_add_text(c, name);
+void claim_owned(struct claim *c, const struct claim_self *self) {
+    claim_begin(c, "select m.job_id, m.number, m.id from berth.orchestrators o left join ("
+                   "  select m.* from berth.jobs j"
+                   "  join berth.attempts m on m.job_id = j.id and m.number = j.attempt"
+                   "  where j.orchestrator = $1 and j.status in " CLAIM_ACTIVE_
+                   "  and m.orchestrator = $1 and m.finished_at is null) m on true"
+                   " where o.name = $1 and o.life = $3::uuid limit $2::bigint");
+    claim_add_text(c, self->name);
     claim_add_int(c, CLAIM_OWNED_MAX);
+    claim_add_text(c, self->life);
 }
 
 struct claim_ours claim_owned_row(const PGresult *r, int row) {
     return (struct claim_ours){
-        .job = db_get_text(r, row, 0),
-        .number = db_get_int(r, row, 1),
-        .attempt_id = db_get_int(r, row, 2),
+        .job = db_get_text_or_null(r, row, 0),
+        .number = db_get_int_or(r, row, 1, 0),
+        .attempt_id = db_get_int_or(r, row, 2, 0),
     };
 }

@@ -77,7 +77,7 @@ void dispatch_kick(struct supervisor *s) {
         !health_has_room(s) || d->claiming || d->owning || d->fetching || d->changing || room <= 0)
         return;
     struct claim_want want = {
-        .name = set->instance,
+        .self = startup_self(s),
         .limit = room < CLAIM_BATCH_MAX ? room : CLAIM_BATCH_MAX,
         .memory_free = at_least_0(set->memory_bytes - sum.memory_bytes),
         .memory_total = set->memory_bytes,
@@ -148,7 +148,8 @@ static void fetch(struct supervisor *s, const struct claim_ours *row, const char
         return;
     }
     log_warn("attempt of ours without a directory, making it again", LS("attempt", name));
-    claim_fetch(&c, s->settings.instance, row->job, row->attempt_id);
+    struct claim_self self = startup_self(s);
+    claim_fetch(&c, &self, row->job, row->attempt_id);
     if (dispatch_send(s, &c, on_fetched, "fetch"))
         s->dispatch.fetching++;
 }
@@ -166,6 +167,8 @@ static void on_owned(void *arg, const PGresult *result, const struct err *err) {
     for (int i = 0; !err && works(s) && i < PQntuples(result); i++) {
         struct claim_ours row = claim_owned_row(result, i);
         char name[ATTEMPT_NAME_MAX];
+        if (!row.job)
+            continue;
         attempt_dir_name(row.job, (int)row.number, name);
         if (children_find_runner(&s->children, name))
             continue;
@@ -192,7 +195,8 @@ static void look_at_ours(struct supervisor *s) {
     d->listing = adopt_list(s);
     if (!d->listing)
         return;
-    claim_owned(&c, s->settings.instance);
+    struct claim_self self = startup_self(s);
+    claim_owned(&c, &self);
     d->owning = dispatch_send(s, &c, on_owned, "owned");
     if (!d->owning) {
         adopt_list_free(d->listing);
@@ -270,6 +274,8 @@ void dispatch_hint(struct supervisor *s, const char *channel, const char *payloa
         s->dispatch.owned_wanted = true;
         look_at_ours(s);
     }
+    if (payload && strcmp(payload, "drain") == 0)
+        lease_beat(s);
     if (payload && strcmp(payload, "later") == 0)
         sweep(s);
     orders_ask(s);

@@ -13,22 +13,27 @@ static void arm(struct supervisor *s) {
 
 static void on_registered(void *arg, const PGresult *result, const struct err *err) {
     struct supervisor *s = arg;
-    int64_t age_s = 0;
+    struct claim_holder holder;
     if (err) {
         log_warn("registering again failed, repeated with the next heartbeat", LERR(err));
         return;
     }
-    if (claim_registered(result, &age_s))
+    if (claim_registered(result, &holder)) {
+        log_warn("our name had been lost and is ours again", LS("instance", s->settings.instance));
         return;
+    }
     log_error("another berthd has taken our name; give this one another with BERTH_INSTANCE; berthd ends",
-              LS("instance", s->settings.instance), LI("exit", SUPERVISOR_EXIT_AGAIN));
+              LS("instance", s->settings.instance),
+              LS("holder", holder.copy ? "a copy of our state directory" : "another state directory"),
+              LI("exit", SUPERVISOR_EXIT_AGAIN));
     leave_now(s, SUPERVISOR_EXIT_AGAIN);
 }
 
 static void register_again(struct supervisor *s) {
     struct claim c;
     struct err err = {0};
-    claim_register(&c, s->settings.instance, s->state.id, s->settings.slots, s->settings.lease_ms);
+    struct claim_self self = startup_self(s);
+    claim_register(&c, &self, s->settings.slots, s->settings.lease_ms);
     if (claim_send(s->pool, &c, on_registered, s, &err) < 0)
         log_warn("registering again failed, repeated with the next heartbeat", LERR(&err));
 }
@@ -70,18 +75,17 @@ static void on_heartbeat(void *arg, const PGresult *result, const struct err *er
     if (draining != s->draining)
         log_info(draining ? "draining, no more claims" : "no longer draining");
     s->draining = draining;
+    if (s->heartbeat_again) /* the row may have been changed behind this look at it */
+        lease_beat(s);
     if (!draining)
         dispatch_kick(s);
 }
 
-static int on_heartbeat_timer(sd_event_source *source, uint64_t usec, void *arg) {
-    struct supervisor *s = arg;
+void lease_beat(struct supervisor *s) {
     struct claim c;
-    (void)source;
-    (void)usec;
-    arm(s);
+    s->heartbeat_again = s->heartbeat_sent;
     if (s->heartbeat_sent || s->phase == PHASE_LEAVING)
-        return 0;
+        return;
     struct children_sum sum = children_sum(&s->children);
     struct claim_beat beat = {
         .slots = s->settings.slots,
@@ -92,8 +96,18 @@ static int on_heartbeat_timer(sd_event_source *source, uint64_t usec, void *arg)
         .cpus_used = sum.cpus_milli,
         .lost_after_ms = s->settings.lost_after_ms,
     };
-    claim_heartbeat(&c, s->settings.instance, s->state.id, &beat);
+    struct claim_self self = startup_self(s);
+    claim_heartbeat(&c, &self, &beat);
     s->heartbeat_sent = claim_send(s->pool, &c, on_heartbeat, s, NULL) == 0;
+}
+
+static int on_heartbeat_timer(sd_event_source *source, uint64_t usec, void *arg) {
+    struct supervisor *s = arg;
+    (void)source;
+    (void)usec;
+    arm(s);
+    if (!s->heartbeat_sent)
+        lease_beat(s);
     return 0;
 }
 
@@ -115,7 +129,8 @@ static void on_left(void *arg, const PGresult *result, const struct err *err) {
 void lease_leave(struct supervisor *s) {
     struct claim c;
     bool running = children_sum(&s->children).runners > 0;
-    claim_leave(&c, s->settings.instance, s->state.id, running ? s->settings.detach_timeout_ms : 0);
+    struct claim_self self = startup_self(s);
+    claim_leave(&c, &self, running ? s->settings.detach_timeout_ms : 0);
     if (!s->pool || !db_pool_is_up(s->pool) || claim_send(s->pool, &c, on_left, s, NULL) < 0)
         s->leave_recorded = true;
 }

@@ -54,13 +54,15 @@ static bool is_owned(const PGresult *owned, const char *name) {
     char one[ATTEMPT_NAME_MAX];
     for (int i = 0; i < PQntuples(owned); i++) {
         struct claim_ours row = claim_owned_row(owned, i);
-        if (strcmp(attempt_dir_name(row.job, (int)row.number, one), name) == 0)
+        if (row.job && strcmp(attempt_dir_name(row.job, (int)row.number, one), name) == 0)
             return true;
     }
     return false;
 }
 
 void orders_fence(struct supervisor *s, const PGresult *owned) {
+    if (PQntuples(owned) == 0) /* our name is not ours now: the heartbeat finds out why */
+        return;
     if (PQntuples(owned) >= CLAIM_OWNED_MAX) /* perhaps not all of them */
         return;
     for (size_t i = 0; i < s->children.count; i++) {

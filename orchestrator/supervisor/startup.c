@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/id.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "orchestrator/db/migrate.h"
@@ -194,21 +195,48 @@ static int open_database(const struct settings *set, const char *role, const str
     return 0;
 }
 
+struct claim_self startup_self(const struct supervisor *s) {
+    return (struct claim_self){
+        .name = s->settings.instance, .state_id = s->state.id, .home = s->state.home, .life = s->life};
+}
+
+static int name_is_taken(const struct supervisor *s, const struct claim_holder *holder, struct err *err) {
+    return err_set(err, ERR_LIMIT, 0,
+                   "the name %s belongs to another berthd with %s, heard of %" PRId64
+                   " s ago; give this one another name with BERTH_INSTANCE%s, or stop the other and try "
+                   "again after its lease",
+                   s->settings.instance,
+                   holder->copy ? "a copy of this state directory" : "a state directory of its own",
+                   holder->age_s, holder->copy ? " and a state directory of its own" : "");
+}
+
+/* A holder that says the id of our own directory from elsewhere is a copy, if it lives; or it is ourselves
+ * before the machine was started anew or the directory was moved: then its heartbeat stands still, and its
+ * lease, which is waited for, ends. */
 static int register_name(struct supervisor *s, struct db *db, const struct ctx *ctx, struct err *err) {
-    struct claim c;
-    AUTO_RESULT PGresult *r = NULL;
-    int64_t age_s = 0;
-    claim_register(&c, s->settings.instance, s->state.id, s->settings.slots, s->settings.lease_ms);
-    if (claim_exec(db, ctx, &c, &r, err) < 0)
-        return err_wrap(err, "register orchestrator %s", s->settings.instance);
-    if (claim_registered(r, &age_s))
-        return 0;
-    return err_set(
-        err, ERR_LIMIT, 0,
-        "the name %s belongs to another berthd with a state directory of its own, heard of %" PRId64
-        " s ago; give this one another name with BERTH_INSTANCE, or stop the other and try again after its "
-        "lease",
-        s->settings.instance, age_s);
+    struct claim_self self = startup_self(s);
+    int64_t first_beat_us = 0;
+    for (;;) {
+        struct claim c;
+        struct claim_holder holder;
+        AUTO_RESULT PGresult *r = NULL;
+        claim_register(&c, &self, s->settings.slots, s->settings.lease_ms);
+        if (claim_exec(db, ctx, &c, &r, err) < 0)
+            return err_wrap(err, "register orchestrator %s", self.name);
+        if (claim_registered(r, &holder))
+            return 0;
+        bool beats = first_beat_us && holder.heartbeat_us != first_beat_us;
+        if (!holder.copy || beats || ctx_state(ctx) != CTX_LIVE)
+            return name_is_taken(s, &holder, err);
+        if (!first_beat_us)
+            log_warn("our name was held a moment ago by our own state directory from elsewhere, waiting for "
+                     "its lease to end",
+                     LS("instance", self.name), LI("wait_ms", holder.left_ms));
+        first_beat_us = holder.heartbeat_us;
+        struct ctx pause = ctx_child(ctx);
+        ctx_deadline_in(&pause, RETRY_MIN_MS);
+        ctx_poll(&pause, NULL, 0, "pause", NULL);
+    }
 }
 
 int startup_database(struct supervisor *s, struct err *err) {
@@ -218,7 +246,8 @@ int startup_database(struct supervisor *s, struct err *err) {
     if (open_database(&s->settings, "start", &ctx, &db, err) < 0)
         return -1;
     struct ctx rest = ctx_root(NULL);
-    ctx_deadline_in(&rest, s->settings.start_timeout_ms);
+    ctx_deadline_in(&rest, s->settings.start_timeout_ms + s->settings.lease_ms);
+    id_new_v7(s->life);
     if (migrate_cluster_id(db, &rest, s->cluster, err) < 0)
         return err_wrap(err, "cluster id");
     return register_name(s, db, &rest, err);

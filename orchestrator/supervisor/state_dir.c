@@ -12,6 +12,7 @@
 
 #include <sodium.h>
 
+#include "base/clock.h"
 #include "base/fdutil.h"
 #include "base/id.h"
 #include "base/mem.h"
@@ -69,6 +70,17 @@ static int take_id(struct state_dir *d, struct err *err) {
     return 0;
 }
 
+static int find_home(struct state_dir *d, struct err *err) {
+    char boot[CLOCK_BOOT_ID_MAX];
+    struct stat st;
+    if (clock_boot_id(boot, err) < 0)
+        return -1;
+    if (fstat(d->lock_fd, &st) < 0)
+        return err_sys(err, "look at the file lock");
+    snprintf(d->home, sizeof d->home, "%s/%llu", boot, (unsigned long long)st.st_ino);
+    return 0;
+}
+
 static int make_parts(struct state_dir *d, struct err *err) {
     if ((mkdirat(d->fd, ATTEMPT_DIR, 0700) < 0 && errno != EEXIST) ||
         fchmodat(d->fd, ATTEMPT_DIR, 0700, 0) < 0)
@@ -102,7 +114,7 @@ static int open_all(const char *path, struct state_dir *d, struct err *err) {
         return err_wrap(err, "state directory %s cannot be written (%s)", path, remedy);
     if (take_lock(path, d, err) < 0)
         return -1;
-    if (take_id(d, err) < 0 || make_parts(d, err) < 0)
+    if (take_id(d, err) < 0 || find_home(d, err) < 0 || make_parts(d, err) < 0)
         return err_wrap(err, "state directory %s", path);
     return 0;
 }

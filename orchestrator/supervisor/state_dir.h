@@ -2,12 +2,10 @@
  * state_dir - the state directory: made, proved writable, locked, and what lies in it.
  *
  *   lock         held by the one berthd that uses the directory
- *   id           uuid of the directory, made once: tells two orchestrators of one name apart
- *   instance     the name at the first start
- *   cgroup       the group over all jobs, as the engine's last probe said
- *   admin_token  0600
- *   attempts/    0700, proto/attempt.h
- *   bin/         0755: berth-init-<first 12 hex digits of its SHA-256>; the engine mounts it from there
+ *   id           uuid of the directory, made once: tells two orchestrators of one name apart (a copy by its
+ * home) instance     the name at the first start cgroup       the group over all jobs, as the engine's last
+ * probe said admin_token  0600 attempts/    0700, proto/attempt.h bin/         0755: berth-init-<first 12 hex
+ * digits of its SHA-256>; the engine mounts it from there
  *
  * The runner is told by the setting init_path, which the parent sets to the copy: an absolute path below the
  * state directory, no symbolic link, whose content never changes under its name. An upgrade adds another
@@ -22,12 +20,13 @@
 #include "base/err.h"
 #include "proto/attempt.h"
 
-enum { STATE_INIT_MAX_BYTES = 16 * 1024 * 1024, STATE_TOKEN_BYTES = 32 };
+enum { STATE_INIT_MAX_BYTES = 16 * 1024 * 1024, STATE_TOKEN_BYTES = 32, STATE_HOME_MAX = 64 };
 #define STATE_TOKEN_PREFIX "berth_"
 
 struct state_dir {
     int fd, lock_fd, attempts_fd; /* -1: not open */
     char id[ATTEMPT_ID_MAX];
+    char home[STATE_HOME_MAX]; /* boot id and inode of the lock: a copy of the directory has another one */
 };
 #define STATE_DIR_NONE ((struct state_dir){.fd = -1, .lock_fd = -1, .attempts_fd = -1})
 

@@ -56,6 +56,7 @@ struct supervisor {
     char *const *argv;
     struct state_dir state;
     char cluster[ATTEMPT_ID_MAX];
+    char life[ATTEMPT_ID_MAX]; /* of this process */
     char *runner_path;
     bool change_user; /* of the gateway */
     uid_t gateway_uid;
@@ -69,7 +70,7 @@ struct supervisor {
     int exit_status;
     sd_event_source *signals[SIGNALS_COUNT], *heartbeat_timer, *phase_timer, *attempts_watch, *probe_timer;
     int64_t engine_wait_until_ms;
-    bool leave_recorded, heartbeat_sent;
+    bool leave_recorded, heartbeat_sent, heartbeat_again;
     int64_t beating_since_ms, beat_ms; /* heartbeats without a gap, the last one; 0: none yet */
     char *probe_detail;
     struct health health[HEALTH_PART_COUNT];
@@ -77,7 +78,8 @@ struct supervisor {
 };
 
 /* startup.c */
-int startup_failed(const struct err *err); /* logs it; the exit status that it means */
+struct claim_self startup_self(const struct supervisor *s); /* borrows */
+int startup_failed(const struct err *err);                  /* logs it; the exit status that it means */
 int startup_check_url(const struct settings *settings, struct err *err);
 int startup_resolve(struct supervisor *s, struct err *err); /* settings that were left open */
 int startup_database(struct supervisor *s,
@@ -146,6 +148,7 @@ bool adopt_listed(char *const *list, const char *name);
 /* lease.c */
 int64_t lease_connected_ms(const struct supervisor *s); /* for how long heartbeats have gone without a gap */
 int lease_begin(struct supervisor *s, struct err *err);
+void lease_beat(struct supervisor *s);  /* now: it tells what others have written into our row */
 void lease_leave(struct supervisor *s); /* records the clean exit; sets leave_recorded */
 
 /* leave.c */

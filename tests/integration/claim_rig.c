@@ -11,6 +11,8 @@
 struct ctx ctx;
 struct err err;
 struct db *db, *other;
+const struct claim_self one = {.name = "one", .state_id = STATE_ONE, .home = "here/1", .life = LIFE_ONE};
+const struct claim_self two = {.name = "two", .state_id = STATE_TWO, .home = "here/2", .life = LIFE_TWO};
 static char url[PG_URL_MAX];
 static sd_event *loop;
 static struct db_pool *pool;
@@ -29,13 +31,13 @@ void begin(const char *name) {
     db = connect_to(pg_database(name, url));
     other = connect_to(url);
     cr_assert_geq(migrate_run(db, &ctx, &err), 0, "%s", err.text);
-    int64_t age;
-    claim_register(&c, "one", STATE_ONE, 4, 15000);
+    struct claim_holder holder;
+    claim_register(&c, &one, 4, 15000);
     AUTO_RESULT PGresult *r = ask(db, &c);
-    cr_assert(claim_registered(r, &age));
-    claim_register(&c, "two", STATE_TWO, 4, 15000);
+    cr_assert(claim_registered(r, &holder));
+    claim_register(&c, &two, 4, 15000);
     AUTO_RESULT PGresult *too = ask(db, &c);
-    cr_assert(claim_registered(too, &age));
+    cr_assert(claim_registered(too, &holder));
 }
 
 void end(void) {
@@ -61,7 +63,7 @@ void tell(const struct claim *c) {
 }
 
 struct claim_want want(int64_t limit) {
-    return (struct claim_want){.name = "one",
+    return (struct claim_want){.self = one,
                                .limit = limit,
                                .memory_free = 1000 * MIB,
                                .memory_total = 1000 * MIB,

@@ -10,6 +10,10 @@
 enum { MIB = 1024 * 1024 };
 #define STATE_ONE "0193b0a5-0000-7000-8000-000000000001"
 #define STATE_TWO "0193b0a5-0000-7000-8000-000000000003"
+#define LIFE_ONE "0193b0a5-0000-7000-8000-0000000000a1"
+#define LIFE_TWO "0193b0a5-0000-7000-8000-0000000000a2"
+
+extern const struct claim_self one, two;
 
 extern struct ctx ctx;
 extern struct err err;

@@ -293,60 +293,19 @@ Test(claim, what_is_ours_and_what_is_to_be_canceled) {
     cr_expect_str_eq(order.reason, "superseded");
     claim_refuse(&c, &b, REASON_INTERNAL, "x");
     tell(&c);
-    claim_owned(&c, "one");
+    claim_owned(&c, &one);
     AUTO_RESULT PGresult *owned = ask(db, &c);
     cr_assert_eq(PQntuples(owned), 1);
     struct claim_ours ours = claim_owned_row(owned, 0);
     cr_expect_str_eq(ours.job, a.job);
-    claim_fetch(&c, "one", ours.job, ours.attempt_id);
+    claim_fetch(&c, &one, ours.job, ours.attempt_id);
     AUTO_RESULT PGresult *fetched = ask(db, &c);
     cr_assert_eq(PQntuples(fetched), 1);
     cr_expect_eq(claim_row(fetched, 0).token, a.token);
-    claim_owned(&c, "somebody else");
+    struct claim_self stranger = one; /* of the same name */
+    stranger.life = LIFE_TWO;
+    claim_owned(&c, &stranger);
     AUTO_RESULT PGresult *theirs = ask(db, &c);
     cr_expect_eq(PQntuples(theirs), 0);
-    end();
-}
-
-static bool registers(const char *state_id) {
-    struct claim c;
-    int64_t age;
-    claim_register(&c, "one", state_id, 4, 15000);
-    AUTO_RESULT PGresult *r = ask(db, &c);
-    return claim_registered(r, &age);
-}
-
-Test(claim, a_live_name_belongs_to_one_state_directory) {
-    static const char mine[] = "0193b0a5-0000-7000-8000-000000000001";
-    static const char another[] = "0193b0a5-0000-7000-8000-000000000002";
-    struct claim c;
-    begin("name");
-    cr_expect(registers(mine), "the same directory comes back");
-    cr_expect(!registers(another));
-    claim_leave(&c, "one", mine, 60000); /* with running jobs */
-    tell(&c);
-    run("update berth.orchestrators set heartbeat_at = now() - interval '1 min'");
-    cr_expect(!registers(another), "its jobs still run");
-    static const struct claim_beat said = {.slots = 8,
-                                           .used = 3,
-                                           .memory_bytes = 1000,
-                                           .memory_used = 500,
-                                           .cpus_used = 1500,
-                                           .lost_after_ms = 60000};
-    claim_heartbeat(&c, "one", mine, &said);
-    AUTO_RESULT PGresult *beat = ask(db, &c);
-    cr_expect_eq(PQntuples(beat), 1);
-    cr_expect(!claim_draining(beat));
-    cr_expect_str_eq(
-        text_of("select concat_ws('/', slots, used, detached_until is null, memory_bytes, memory_used,"
-                " coalesce(cpus_milli::text, 'not summed'), cpus_used, lost_after) from berth.orchestrators "
-                "where name = 'one'"),
-        "8/3/t/1000/500/not summed/1500/00:01:00");
-    claim_leave(&c, "one", mine, 0);
-    tell(&c);
-    cr_expect(registers(another), "left without jobs, the name is free");
-    claim_heartbeat(&c, "one", mine, &said);
-    AUTO_RESULT PGresult *lost = ask(db, &c);
-    cr_expect_eq(PQntuples(lost), 0);
     end();
 }

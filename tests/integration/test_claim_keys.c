@@ -93,7 +93,7 @@ Test(claim_keys, orchestrators_that_claim_at_once_never_overlap, .timeout = 150)
             add_keyed("a", "k", MOST, "queue");
         for (int i = 0; i < CLAIMERS; i++) {
             struct claim_want w = want(1 + i % 3);
-            w.name = i % 2 ? "one" : "two";
+            w.self = i % 2 ? one : two;
             claim_take(&claims[i], &w);
         }
         ask_at_once(claims, CLAIMERS, &all);
@@ -195,11 +195,11 @@ Test(claim_keys, one_that_was_described_but_not_given_back_does_not_begin_when_i
     AUTO_RESULT PGresult *described = ask(db, &c);
     cr_assert(claim_not_now(described));
     /* Here its orchestrator is killed, and started again. */
-    claim_fetch(&c, "one", waits.job, waits.attempt_id);
+    claim_fetch(&c, &one, waits.job, waits.attempt_id);
     AUTO_RESULT PGresult *again = ask(db, &c);
     cr_assert_eq(PQntuples(again), 1);
     cr_expect(claim_row(again, 0).not_now);
-    claim_fetch(&c, "one", holder.job, holder.attempt_id);
+    claim_fetch(&c, &one, holder.job, holder.attempt_id);
     AUTO_RESULT PGresult *held = ask(db, &c);
     cr_expect_not(claim_row(held, 0).not_now, "it has begun");
     claim_release(&c, &waits);

@@ -9,9 +9,13 @@ enum { LONG_MS = 3600000 };
 
 /* "two" has the job "a", started or not. Results are the caller's. */
 static PGresult *taken_by_two(bool started) {
+    static const struct claim_beat said = {.slots = 4};
     struct claim_want w = want(1);
+    struct claim c;
+    claim_heartbeat(&c, &two, &said);
+    tell(&c);
     add("a", 0, 1, 0);
-    w.name = "two";
+    w.self = two;
     PGresult *r = take(db, w);
     cr_assert_eq(PQntuples(r), 1);
     if (started)
@@ -39,7 +43,7 @@ static void expect_judged(const char *name, int64_t connected_ms, int64_t freed,
 static int64_t beat_of_two(void) {
     static const struct claim_beat beat = {.slots = 4};
     struct claim c;
-    claim_heartbeat(&c, "two", STATE_TWO, &beat);
+    claim_heartbeat(&c, &two, &beat);
     AUTO_RESULT PGresult *r = ask(db, &c);
     cr_assert_eq(PQntuples(r), 1);
     return claim_come_back(r);
@@ -91,9 +95,10 @@ Test(claim_lost, what_has_not_started_goes_to_others_and_its_owner_is_fenced) {
     cr_expect_gt(claim_row(again, 0).token, old.token);
     /* The old owner comes back. */
     cr_expect_eq(beat_of_two(), 0);
-    claim_owned(&c, "two");
+    claim_owned(&c, &two);
     AUTO_RESULT PGresult *owned = ask(db, &c);
-    cr_expect_eq(PQntuples(owned), 0);
+    cr_assert_eq(PQntuples(owned), 1);
+    cr_expect_null(claim_owned_row(owned, 0).job);
     claim_release(&c, &old);
     tell(&c);
     claim_refuse(&c, &old, REASON_INTERNAL, "stranger");
@@ -116,7 +121,7 @@ Test(claim_lost, an_attempt_that_never_started_is_no_retry_and_the_next_one_has_
                 "t");
     for (int number = 2; number <= 3; number++) { /* the second one is given up, the third one too */
         struct claim_want w = want(1);
-        w.name = "two";
+        w.self = two;
         beat_of_two();
         AUTO_RESULT PGresult *again = take(db, w);
         cr_assert_eq(PQntuples(again), 1);
@@ -168,7 +173,7 @@ Test(claim_lost, an_owner_that_comes_back_in_time_goes_on) {
         run(rows[i].before);
         silence_two();
         expect_judged("one", LONG_MS, 0, 1);
-        claim_owned(&c, "two");
+        claim_owned(&c, &two);
         AUTO_RESULT PGresult *owned = ask(db, &c);
         cr_expect_eq(PQntuples(owned), 1, "a lost one is still its own");
         cr_expect_eq(beat_of_two(), 1);
@@ -294,7 +299,7 @@ Test(claim_lost, its_end_and_its_owner_at_the_same_time) {
         silence_two();
         expect_judged("one", LONG_MS, 0, 1);
         claim_end_lost(&ending, &job, "gone", -1, 0);
-        claim_heartbeat(&owner, "two", STATE_TWO, &beat);
+        claim_heartbeat(&owner, &two, &beat);
         cr_assert_eq(db_begin(db, &ctx, &err), 0);
         PQclear(ask(db, owner_first ? &owner : &ending));
         ask_until_blocked(owner_first ? &ending : &owner, 1, &all);
