@@ -43,6 +43,11 @@ static json_t *encode_ready(const struct control *m) {
     return json_pack("{s:s}", "type", words[CONTROL_READY]);
 }
 
+static json_t *encode_begin(const struct control *m) {
+    (void)m;
+    return json_pack("{s:s}", "type", words[CONTROL_BEGIN]);
+}
+
 static json_t *encode_cancel(const struct control *m) {
     return json_pack("{s:s, s:b, s:s}", "type", words[CONTROL_CANCEL], "force", m->force, "reason",
                      reason_name(m->reason));
@@ -159,7 +164,8 @@ static const struct {
 } codecs[CONTROL_TYPE_COUNT] = {
     [CONTROL_CONFIG] = {encode_config, decode_config}, [CONTROL_READY] = {encode_ready, decode_ready},
     [CONTROL_CANCEL] = {encode_cancel, decode_cancel}, [CONTROL_EXTEND] = {encode_extend, decode_extend},
-    [CONTROL_PROBED] = {encode_probed, decode_probed}, [CONTROL_HEALTH] = {encode_health, decode_health},
+    [CONTROL_BEGIN] = {encode_begin, decode_ready},    [CONTROL_PROBED] = {encode_probed, decode_probed},
+    [CONTROL_HEALTH] = {encode_health, decode_health},
 };
 
 int control_send(int fd, const struct control *message, struct err *err) {

@@ -38,7 +38,8 @@ struct job_place {
     const char *state_dir;    /* what no job may bind; NULL: nothing is known of it */
     const char *name;         /* "<job id>.<attempt>" */
     const char *init_path;    /* absolute path of the static berth-init, likewise */
-    int locks_fd; /* a directory that all runners of this host share: images and networks take turns */
+    int locks_fd;  /* a directory that all runners of this host share: images and networks take turns */
+    bool licensed; /* no command is begun before the parent says that it may (license.h) */
     const char *network_pool;  /* BERTH_NETWORK_POOL */
     const char *bind_roots;    /* BERTH_BIND_ROOTS; NULL: none */
     const char *docker_config; /* BERTH_DOCKER_CONFIG; NULL: no credentials */

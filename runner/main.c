@@ -105,7 +105,8 @@ static int parent_listen(struct parent *parent, struct err *err) {
     parent->place = (struct job_place){.network_pool = json_get_string(settings, "network_pool"),
                                        .bind_roots = json_get_string(settings, "bind_roots"),
                                        .docker_config = json_get_string(settings, "docker_config"),
-                                       .cgroup_group = parent->config.cgroup};
+                                       .cgroup_group = parent->config.cgroup,
+                                       .licensed = json_get_string(settings, "lease")};
     log_set_level_word(json_get_string(settings, "log_level"));
     if (!parent->state_dir || parent->state_dir[0] != '/')
         return err_set(err, ERR_USAGE, 0, "the parent's message has no absolute state_dir");

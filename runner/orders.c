@@ -42,6 +42,11 @@ static void extend(struct orders *orders, int64_t run_ms) {
     orders_stir(orders);
 }
 
+static void begin(struct orders *orders) {
+    orders->may_begin = true;
+    orders_stir(orders);
+}
+
 static void on_control(void *arg) {
     struct orders *orders = arg;
     struct control message = {0};
@@ -60,6 +65,8 @@ static void on_control(void *arg) {
         orders_cancel(orders, message.reason, message.force);
     else if (message.type == CONTROL_EXTEND)
         extend(orders, message.run_ms);
+    else if (message.type == CONTROL_BEGIN)
+        begin(orders);
     else
         log_warn("unexpected message from the parent", LI("type", message.type));
     control_done(&message);

@@ -17,6 +17,7 @@ struct orders {
     struct ctx_watch watch;
     struct ctx live, patience;
     struct ctx calm; /* below live; ends also when there is something to look at, see orders_stir() */
+    bool may_begin;  /* the parent's license */
     bool canceled, force;
     enum reason reason; /* of the first order */
     int64_t extend_ms;  /* by so much the run deadline is to lie behind the spec's, in all; 0: no such

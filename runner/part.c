@@ -11,6 +11,7 @@
 #include "proto/launch.h"
 #include "runner/docker/image.h"
 #include "runner/job_parts.h"
+#include "runner/license.h"
 #include "runner/system_log.h"
 
 void part_init(struct part *part, struct job *job, const struct spec_service *service) {
@@ -122,16 +123,31 @@ static bool is_forgotten(const struct err *err) {
     return err->kind == ERR_ENGINE && strstr(err->text, ": task ") && strstr(err->text, "already exists");
 }
 
+/* The start deadline stands still meanwhile: *ret_ctx is under the later one. */
+static int await_license(struct job *job, struct ctx *ret_ctx, struct err *err) {
+    int64_t waited_ns;
+    if (!job->place.licensed)
+        return 0;
+    if (license_await(job->orders, &waited_ns, err) < 0)
+        return -1;
+    job->start_by_ns += waited_ns;
+    *ret_ctx = job_start_ctx(job);
+    return 0;
+}
+
 int part_start(struct part *part, const struct ctx *ctx, const char *id, struct err *err) {
     if (part->start_sent) {
         int settled = settle_start(part);
         if (settled <= 0)
             return settled;
     }
-    if (ctx_check(ctx, "start", err) < 0)
+    struct ctx now = *ctx;
+    if (!part->service && await_license(part->job, &now, err) < 0)
+        return -1;
+    if (ctx_check(&now, "start", err) < 0)
         return -1;
     part->start_sent = true;
-    if (container_start(part->job->engine, ctx, id, err) == 0)
+    if (container_start(part->job->engine, &now, id, err) == 0)
         return 0;
     if (is_forgotten(err))
         return job_fault(

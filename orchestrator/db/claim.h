@@ -156,9 +156,13 @@ struct claim_ours {
 };
 struct claim_ours claim_owned_row(const PGresult *r, int row);
 
+/* Notes that the commands of these attempts may begin, as far as they are still ours. wanted: JSON text,
+ * [{"job", "number"}, …]. Result: rows for claim_owned_row(). */
+void claim_license(struct claim *c, const struct claim_self *self, const char *wanted);
+
 /* --- others that are heard of no more --- */
 
-/* What orchestrators had whose lease (and leave of absence) is over: attempts that have not started end as
+/* What orchestrators had whose lease (and leave of absence) is over: attempts without a license end as
  * errored/orchestrator_lost, their jobs go back to the queue for as long as they may wait, with no retry used
  * up; others are lost. connected_ms: for how long we
  * have been connected ourselves; only leases that are no longer than that are judged. Their token keeps the

@@ -22,7 +22,8 @@ void claim_judge(struct claim *c, const char *name, int64_t connected_ms) {
         "now()"
         "    and lease <= $2::bigint * interval '1 millisecond' for update skip locked),"
         " theirs as materialized ("
-        "  select j.id, j.status, a.number, a.id as attempt_id, a.started_at, t.name, t.heartbeat_at"
+        "  select j.id, j.status, a.number, a.id as attempt_id,"
+        "    coalesce(a.licensed_at, a.started_at) as licensed_at, t.name, t.heartbeat_at"
         "  from dead t join berth.jobs j on j.orchestrator = t.name"
         "    and j.status in ('preparing', 'running', 'canceling')"
         "  join berth.attempts a on a.job_id = j.id and a.number = j.attempt and a.finished_at is null"
@@ -31,7 +32,7 @@ void claim_judge(struct claim *c, const char *name, int64_t connected_ms) {
         "  update berth.attempts a set status = 'errored', reason = 'orchestrator_lost', finished_at = now(),"
         "    log_complete = false, freed = true, message = " UNHEARD_
         " || ' and had not started this attempt'"
-        "  from theirs t where a.id = t.attempt_id and t.status = 'preparing' and a.started_at is null"
+        "  from theirs t where a.id = t.attempt_id and t.status = 'preparing' and t.licensed_at is null"
         "  returning a.job_id, a.number),"
         " freed as ("
         "  update berth.jobs j set orchestrator = null,"

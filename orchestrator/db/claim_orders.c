@@ -66,3 +66,17 @@ struct claim_order claim_order_row(const PGresult *r, int row) {
         .overdue_ms = late_ms >= CLAIM_OVERDUE_MS ? late_ms : 0,
     };
 }
+
+/* Against a judge whoever locks the attempt first is right: it is licensed and can only be lost, or it has
+ * ended and cannot be licensed. */
+void claim_license(struct claim *c, const struct claim_self *self, const char *wanted) {
+    claim_begin(c, "update berth.attempts a set licensed_at = coalesce(a.licensed_at, now())"
+                   " from berth.orchestrators o,"
+                   "   jsonb_to_recordset($3::jsonb) as w(job uuid, number integer)"
+                   " where o.name = $1 and o.life = $2::uuid and a.orchestrator = o.name"
+                   "   and a.job_id = w.job and a.number = w.number and a.finished_at is null"
+                   " returning a.job_id, a.number, a.id");
+    claim_add_text(c, self->name);
+    claim_add_text(c, self->life);
+    claim_add_text(c, wanted);
+}

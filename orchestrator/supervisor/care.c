@@ -60,6 +60,11 @@ static void on_ready(struct child *child) {
               LI("child_pid", child->pid));
 }
 
+static void on_wants_license(struct child *child) {
+    child->wants_license = child->role == CHILD_RUNNER && !child->fenced;
+    license_ask(child->supervisor);
+}
+
 static void close_messages(struct child *child) {
     child->message_source = sd_event_source_disable_unref(child->message_source);
     if (child->fd >= 0)
@@ -94,6 +99,8 @@ static void read_messages(struct child *child) {
         }
         if (message.type == CONTROL_READY)
             on_ready(child);
+        else if (message.type == CONTROL_BEGIN)
+            on_wants_license(child);
         else if (message.type == CONTROL_PROBED)
             probe_answered(child->supervisor, &message);
         else if (message.type == CONTROL_HEALTH && child->role == CHILD_REAPER)
@@ -120,6 +127,11 @@ static void send_order(const struct child *runner, const struct control *message
 void care_cancel(const struct child *runner, bool force, enum reason reason) {
     struct control message = {.type = CONTROL_CANCEL, .force = force, .reason = reason};
     send_order(runner, &message, "cancel");
+}
+
+void care_license(const struct child *runner) {
+    struct control message = {.type = CONTROL_BEGIN};
+    send_order(runner, &message, "begin");
 }
 
 void care_extend(const struct child *runner, int64_t run_ms) {
@@ -183,13 +195,18 @@ static int start(struct supervisor *s, struct child *child, struct err *err) {
     child->born_ms = clock_boot_ms();
     if (watch(s, child, err) < 0)
         return -1;
-    return send_config(s, child, err);
+    if (send_config(s, child, err) < 0)
+        return -1;
+    if (child->fenced)
+        care_cancel(child, false, REASON_REQUESTED);
+    return 0;
 }
 
 static void forget_process(struct child *child) {
     close_messages(child);
     child->exit_source = sd_event_source_disable_unref(child->exit_source);
     child->pid = 0;
+    child->wants_license = false;
     child->state = CHILD_WAITING;
 }
 

@@ -52,9 +52,10 @@ struct child {
     enum child_state state;
     char name[ATTEMPT_NAME_MAX]; /* of the attempt; "" but for runners */
     int64_t memory_bytes, cpus_milli;
-    bool fenced; /* a runner: the database says that its attempt has ended, which was logged */
-    pid_t pid;   /* 0: none runs */
-    int fd;      /* our end of its CHILD_FD; -1 */
+    bool fenced;        /* a runner: the database says that its attempt has ended, which was logged */
+    bool wants_license; /* a runner: it has come to the point where it would begin the command */
+    pid_t pid;          /* 0: none runs */
+    int fd;             /* our end of its CHILD_FD; -1 */
     int64_t born_ms;
     struct restart restart;
     struct supervisor *supervisor;

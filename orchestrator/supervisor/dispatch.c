@@ -181,10 +181,12 @@ static void on_owned(void *arg, const PGresult *result, const struct err *err) {
     }
     adopt_list_free(d->listing);
     d->listing = NULL;
+    if (!err && d->owned_wanted)
+        dispatch_look(s);
     dispatch_kick(s);
 }
 
-static void look_at_ours(struct supervisor *s) {
+void dispatch_look(struct supervisor *s) {
     struct dispatch *d = &s->dispatch;
     int64_t now_ms = clock_boot_ms();
     if (!d->owned_wanted && now_ms - d->owned_at_ms < s->settings.lease_ms)
@@ -261,8 +263,9 @@ static int on_poll(sd_event_source *source, uint64_t usec, void *arg) {
         return 0;
     sweep(s);
     orders_ask(s);
+    license_ask(s);
     judge_others(s);
-    look_at_ours(s);
+    dispatch_look(s);
     dispatch_kick(s);
     return 0;
 }
@@ -272,7 +275,7 @@ void dispatch_hint(struct supervisor *s, const char *channel, const char *payloa
         return;
     if (!channel) { /* before new claims: what is ours takes its slots first */
         s->dispatch.owned_wanted = true;
-        look_at_ours(s);
+        dispatch_look(s);
     }
     if (payload && strcmp(payload, "drain") == 0)
         lease_beat(s);

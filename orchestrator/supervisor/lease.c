@@ -45,10 +45,13 @@ int64_t lease_connected_ms(const struct supervisor *s) {
     return now_ms - s->beating_since_ms;
 }
 
+/* Behind a gap others may have been given what is ours. */
 static void note_beat(struct supervisor *s) {
-    if (!lease_connected_ms(s))
+    if (!lease_connected_ms(s)) {
         s->beating_since_ms = clock_boot_ms();
-    s->beat_ms = clock_boot_ms();
+        s->dispatch.owned_wanted = true;
+    }
+    s->beat_ms = s->beat_sent_ms;
 }
 
 static void on_heartbeat(void *arg, const PGresult *result, const struct err *err) {
@@ -66,6 +69,8 @@ static void on_heartbeat(void *arg, const PGresult *result, const struct err *er
     }
     note_beat(s);
     dispatch_recovered(s);
+    if (s->dispatch.owned_wanted)
+        dispatch_look(s);
     int64_t back = claim_come_back(result);
     if (back) {
         log_warn("jobs of ours were taken for lost and go on", LI("jobs", back));
@@ -97,6 +102,7 @@ void lease_beat(struct supervisor *s) {
         .lost_after_ms = s->settings.lost_after_ms,
     };
     struct claim_self self = startup_self(s);
+    s->beat_sent_ms = clock_boot_ms();
     claim_heartbeat(&c, &self, &beat);
     s->heartbeat_sent = claim_send(s->pool, &c, on_heartbeat, s, NULL) == 0;
 }

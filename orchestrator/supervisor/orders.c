@@ -67,13 +67,12 @@ void orders_fence(struct supervisor *s, const PGresult *owned) {
         return;
     for (size_t i = 0; i < s->children.count; i++) {
         struct child *child = s->children.items[i];
-        if (child->role != CHILD_RUNNER || child->pid <= 0 || is_owned(owned, child->name) ||
-            adopt_is_done(s, child->name))
+        if (child->role != CHILD_RUNNER || is_owned(owned, child->name) || adopt_is_done(s, child->name))
             continue;
         if (!child->fenced)
             log_warn("attempt has ended in the database without its runner, stopping it",
                      LS("attempt", child->name));
-        child->fenced = true;
+        child->fenced = true; /* also for one that is about to be started again */
         care_cancel(child, false, REASON_REQUESTED);
     }
 }

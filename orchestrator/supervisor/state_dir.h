@@ -2,10 +2,12 @@
  * state_dir - the state directory: made, proved writable, locked, and what lies in it.
  *
  *   lock         held by the one berthd that uses the directory
- *   id           uuid of the directory, made once: tells two orchestrators of one name apart (a copy by its
- * home) instance     the name at the first start cgroup       the group over all jobs, as the engine's last
- * probe said admin_token  0600 attempts/    0700, proto/attempt.h bin/         0755: berth-init-<first 12 hex
- * digits of its SHA-256>; the engine mounts it from there
+ *   id           uuid of the directory, made once: tells two orchestrators of one name apart
+ *   instance     the name at the first start
+ *   cgroup       the group over all jobs, as the engine's last probe said
+ *   admin_token  0600
+ *   attempts/    0700, proto/attempt.h
+ *   bin/         0755: berth-init-<first 12 hex digits of its SHA-256>; the engine mounts it from there
  *
  * The runner is told by the setting init_path, which the parent sets to the copy: an absolute path below the
  * state directory, no symbolic link, whose content never changes under its name. An upgrade adds another

@@ -7,7 +7,7 @@
  * Files: state_dir (what lies there) · startup (resolve, connect, migrate, register) · care (a child's birth,
  * messages and death) on spawn, restart, obituary and children · probe · dispatch (when to ask the database
  * what) · admit (a claimed row becomes a directory and a runner) · adopt (what is there already) · orders (to
- * runners) · judge (of orchestrators that are gone) · lease ·
+ * runners) · license (to begin a command) · judge (of orchestrators that are gone) · lease ·
  * leave (drain, cancel all, end).
  */
 #ifndef BERTH_SUPERVISOR_H

@@ -36,7 +36,8 @@ enum phase {
 
 struct dispatch {
     sd_event_source *poll_timer, *retry_timer, *due_timer;
-    bool sweeping, claiming, ordering, owning, judging; /* a statement of this kind is on its way */
+    bool sweeping, claiming, ordering, owning, judging,
+        licensing; /* a statement of this kind is on its way */
     bool sweep_again, claim_again, order_again, owned_wanted;
     unsigned fetching, changing; /* statements on their way */
     int64_t owned_at_ms;         /* when we last looked at what is ours */
@@ -72,6 +73,7 @@ struct supervisor {
     int64_t engine_wait_until_ms;
     bool leave_recorded, heartbeat_sent, heartbeat_again;
     int64_t beating_since_ms, beat_ms; /* heartbeats without a gap, the last one; 0: none yet */
+    int64_t beat_sent_ms; /* when the one on its way was sent; beat_ms likewise of an answered one */
     char *probe_detail;
     struct health health[HEALTH_PART_COUNT];
     char *cgroup; /* over all jobs of ours, as the probe says; NULL: there is none */
@@ -93,6 +95,7 @@ int care_add_runner(struct supervisor *s, const char *name, const struct spec *s
 void care_let_go(struct child *child); /* closes its socket: it ends by itself */
 void care_kill_all(struct supervisor *s);
 void care_cancel(const struct child *runner, bool force, enum reason reason);
+void care_license(const struct child *runner);
 void care_extend(const struct child *runner, int64_t run_ms);
 /* Kills a runner that hangs, so that it is started again; not one that has just been started. */
 void care_replace(struct child *runner, int64_t late_ms);
@@ -108,6 +111,7 @@ void dispatch_kick(struct supervisor *s); /* there may be work or room: claim no
 void dispatch_hint(struct supervisor *s, const char *channel,
                    const char *payload); /* from the database; NULL: connected again */
 void dispatch_directory_failed(struct supervisor *s, const struct err *err); /* claims pause */
+void dispatch_look(struct supervisor *s); /* at what is ours, if that is wanted or was long ago */
 void dispatch_end(struct supervisor *s);
 bool dispatch_send(struct supervisor *s, const struct claim *c, db_done *done, const char *what);
 /* A statement failed. Once, and again now and then while it lasts: what is asked with every poll fails with
@@ -127,6 +131,9 @@ int health_try_room(const struct supervisor *s, struct err *err); /* by making o
 void orders_ask(struct supervisor *s);
 void orders_fence(struct supervisor *s,
                   const PGresult *owned); /* runners of attempts that are not ours any more */
+
+/* license.c */
+void license_ask(struct supervisor *s); /* for the runners that want to begin their commands */
 
 /* judge.c */
 void judge_others(struct supervisor *s);

@@ -325,6 +325,69 @@ Test(claim_lost, one_that_has_started_without_its_job_saying_so_is_lost) {
     end();
 }
 
+/* Licensed: it may have begun, whatever the scribe has told yet. */
+Test(claim_lost, one_that_may_have_begun_is_lost_and_one_that_was_given_away_may_not_begin) {
+    begin("licensed");
+    for (int licensed = 0; licensed < 2; licensed++) {
+        struct claim c;
+        char wanted[128];
+        AUTO_RESULT PGresult *r = taken_by_two(false);
+        snprintf(wanted, sizeof wanted, "[{\"job\":\"%s\",\"number\":1}]", claim_row(r, 0).job);
+        claim_license(&c, &one, wanted);
+        AUTO_RESULT PGresult *strangers = ask(db, &c);
+        cr_expect_eq(PQntuples(strangers), 0);
+        if (!licensed)
+            silence_two();
+        if (!licensed)
+            expect_judged("one", LONG_MS, 1, 0);
+        for (int i = 0; i < 2; i++) { /* repeatable */
+            claim_license(&c, &two, wanted);
+            AUTO_RESULT PGresult *given = ask(db, &c);
+            cr_assert_eq(PQntuples(given), licensed);
+            if (licensed)
+                cr_expect_str_eq(claim_owned_row(given, 0).job, claim_row(r, 0).job);
+        }
+        silence_two();
+        if (licensed)
+            expect_judged("one", LONG_MS, 0, 1);
+        expect_text(JOB, licensed ? "lost/orchestrator_lost/two/1" : "queued/nobody/1");
+        run("delete from berth.jobs");
+    }
+    end();
+}
+
+/* Whoever is first: never both. */
+Test(claim_lost, its_license_and_its_judge_at_the_same_time) {
+    begin("license_race");
+    for (int judge_first = 0; judge_first < 2; judge_first++) {
+        struct claim license, judging;
+        struct at_once all;
+        char wanted[128];
+        AUTO_RESULT PGresult *r = taken_by_two(false);
+        snprintf(wanted, sizeof wanted, "[{\"job\":\"%s\",\"number\":1}]", claim_row(r, 0).job);
+        silence_two();
+        claim_license(&license, &two, wanted);
+        claim_judge(&judging, "one", LONG_MS);
+        cr_assert_eq(db_begin(db, &ctx, &err), 0);
+        PQclear(ask(db, judge_first ? &judging : &license));
+        if (judge_first)
+            ask_until_blocked(&license, 1, &all);
+        else
+            ask_at_once(&judging, 1, &all); /* which passes over it */
+        cr_assert_eq(db_commit(db, &ctx, &err), 0);
+        ask_to_the_end();
+        cr_assert(all.results[0], "%s", all.errs[0].text);
+        if (judge_first)
+            cr_expect_eq(PQntuples(all.results[0]), 0);
+        else
+            cr_expect_eq(claim_judged(all.results[0]).freed + claim_judged(all.results[0]).lost, 0);
+        at_once_done(&all);
+        expect_text(JOB, judge_first ? "queued/nobody/1" : "preparing/two/1");
+        run("delete from berth.jobs");
+    }
+    end();
+}
+
 Test(claim_lost, two_judges_at_once_and_an_owner_that_starts_meanwhile, .timeout = 150) {
     enum { ROUNDS = 40, JUDGES = 2 };
     begin("judges");

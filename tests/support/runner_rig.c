@@ -143,8 +143,8 @@ static void send_config(const char *docker_host) {
     struct control config = {
         .type = CONTROL_CONFIG, .instance = (char *)"rig", .cluster = rig.cluster, .cgroup = rig.cgroup};
     const char *host = docker_host ? docker_host : getenv("DOCKER_HOST");
-    config.settings = json_pack("{s:s, s:s*, s:s, s:s}", "state_dir", rig.state, "docker_host", host,
-                                "log_level", "warn", "network_pool", "10.214.0.0/16");
+    config.settings = json_pack("{s:s, s:s*, s:s, s:s, s:s*}", "state_dir", rig.state, "docker_host", host,
+                                "log_level", "warn", "network_pool", "10.214.0.0/16", "lease", rig.lease);
     OK(control_send(rig.fd, &config, &err));
     json_decref(config.settings);
 }

@@ -27,8 +27,9 @@ struct rig {
     int attempts_fd;
     struct engine *engine;
     struct ctx ctx;
-    pid_t pid; /* of the runner started last */
-    int fd;    /* its CHILD_FD's other end */
+    pid_t pid;         /* of the runner started last */
+    const char *lease; /* NULL, or the setting: commands are begun with leave only */
+    int fd;            /* its CHILD_FD's other end */
 };
 
 extern struct rig rig; /* of this test */

@@ -54,6 +54,8 @@ Test(control, config_goes_over) {
 }
 
 Test(control, ready_cancel_and_probed_go_over) {
+    struct control leave = sent_and_received(&(struct control){.type = CONTROL_BEGIN});
+    cr_expect_eq(leave.type, CONTROL_BEGIN);
     struct control got = sent_and_received(&(struct control){.type = CONTROL_READY});
     control_done(&got);
     got = sent_and_received(
