@@ -191,6 +191,8 @@ def check_job(fleet, n, job):
     assert view["attempt"] in fleet.ledger.attempts(job), view
 
 
+@pytest.mark.fault("three hosts, killed and stopped at random", how="kill -9, SIGSTOP and SIGCONT of all processes and of single ones, from a seed",
+                   holds="every job ends once; no attempt begins twice, none that was given away; no two live containers of one; logs exact")
 def test_every_job_ends_once_whatever_happens_to_the_hosts(fleet, long):
     seconds = float(os.environ.get("BERTH_FLEET_S", 300 if long else 40))
     count = int(os.environ.get("BERTH_FLEET_JOBS", 300 if long else 30))

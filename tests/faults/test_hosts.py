@@ -72,6 +72,8 @@ def test_a_second_one_of_the_same_name_is_refused_and_a_restart_is_not(hosts, le
     assert (view["status"], view["attempt"], host.output(job), ledger.attempts(job)) == ("succeeded", 1, b"end\n", [1]), view
 
 
+@pytest.mark.fault("a copied state directory", how="cp, a second berthd on it",
+                   holds="the second one refuses to start")
 def test_a_copy_of_the_state_directory_is_noticed(hosts, elsewhere):
     host = hosts()
     shutil.copytree(host.state, f"{elsewhere}/copy", ignore=shutil.ignore_patterns("berthd.log", "sanitizer*"))
@@ -210,6 +212,8 @@ def test_a_host_that_is_away_for_less_than_lost_after_goes_on(postgres, hosts, l
         cable.destroy()
 
 
+@pytest.mark.fault("a host that wakes up too late", how="SIGSTOP for longer than lease and BERTH_LOST_AFTER",
+                   holds="its containers and directories go, its reports are refused")
 def test_a_woken_zombie_stops_its_containers_and_says_nothing(hosts, ledger):
     first = hosts()
     job = first.starts(ledger, "i=0; while [ $i -lt 6000 ]; do echo $BERTH_ATTEMPT; i=$((i+1)); sleep 0.1; done",
