@@ -9,6 +9,7 @@
 #include "orchestrator/reaper/work.h"
 #include "proto/child.h"
 #include "proto/control.h"
+#include "proto/fault_points.h"
 #include "runner/net/net.h"
 
 enum {
@@ -137,8 +138,10 @@ int reaper_main(void) {
         log_error("the reaper cannot start", LERR(&err));
         return err.kind == ERR_USAGE ? CHILD_EXIT_NEVER : CHILD_EXIT_BUG;
     }
+    FAULT(REAPER_STARTED);
     while (ctx_state(&r.work.ctx) == CTX_LIVE) {
         sweep_and_log(&r);
+        FAULT(REAPER_SWEPT);
         keep_filter(&r);
         pause_and_look(&r);
     }

@@ -2,6 +2,7 @@
 import base64
 import contextlib
 import glob
+import itertools
 import json
 import os
 import pathlib
@@ -58,7 +59,7 @@ class Postgres:
         with open(self.data / "postgresql.conf", "a", encoding="utf-8") as conf:
             conf.write(f"listen_addresses = ''\nunix_socket_directories = '{self.socket}'\nfsync = off\nmax_connections = 400\n")
         self.start()
-        self.databases = 0
+        self.numbers = itertools.count(1)
 
     def prepare(self):
         """Before there is anything in the data directory."""
@@ -81,8 +82,7 @@ class Postgres:
         return done.stdout.strip()
 
     def new_database(self):
-        self.databases += 1
-        name = f"berth{self.databases}"
+        name = f"berth{next(self.numbers)}"
         self.sql(f"create database {name}")
         return name
 
