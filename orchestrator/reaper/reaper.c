@@ -118,7 +118,7 @@ static void pause_and_look(struct reaper *r) {
 int reaper_main(void) {
     log_init("reaper", NULL);
     struct err err = {0};
-    AUTO_REAPER struct reaper r = {0};
+    AUTO_REAPER struct reaper r = {.work.child = true};
     struct control config = {0};
     if (control_recv_config(CHILD_FD, &config, &err) < 0) {
         log_error("no configuration from the parent", LERR(&err));

@@ -117,6 +117,7 @@ static int make_plan(const struct sweep *sweep, const struct ctx *parent, struct
         0)
         return -1;
     struct judge_view view = known_view(&known, sweep->instance, began_us);
+    view.no_probe = sweep->no_probe;
     plan_containers(sweep, &seen, &known, &view, plan);
     plan_others(&seen, &view, plan);
     plan_groups(sweep, &seen, &known, plan);

@@ -102,9 +102,9 @@ def check_ledger(berth, expected):
 
 
 def leftovers(berth):
-    """Whatever of ours is there when no job is: containers, networks of jobs, control groups, attempts' directories."""
+    """Whatever of ours is there when no job is: containers, networks of jobs, control groups, attempts' directories, probes' files."""
     ours = ("--filter", f"label=io.berth.cluster={berth.cluster()}")
     containers = berth.docker("ps", "-a", *ours, "--format", "{{.Names}}").split()
     networks = berth.docker("network", "ls", *ours, "--filter", "label=io.berth.job", "--format", "{{.Name}}").split()
     groups = [g for g in glob.glob(f"/sys/fs/cgroup/**/berth-{berth.instance}/*", recursive=True) if os.path.isdir(g)]
-    return containers + networks + groups + os.listdir(berth.state / "attempts")
+    return containers + networks + groups + os.listdir(berth.state / "attempts") + glob.glob(f"{berth.state}/probe/*")

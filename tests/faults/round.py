@@ -66,6 +66,8 @@ class Round:
         with contextlib.suppress(HttpError):  # an answer that was lost, and the job has ended since
             self.berth.cancel(self.stubborn)
         self.wait_for_output(self.waiting, b"up\n")
+        # Its output may be there before its start is noted, when a runner has died between the two.
+        wait_until(lambda: self.berth.job(self.waiting)["status"] == "running", "it is known to run")
         self.berth.request("POST", f"/v1/jobs/{self.waiting}/extend", {"run": "10m"})
         journal = self.berth.state / "attempts" / f"{self.waiting}.1" / "journal"
 

@@ -2,6 +2,7 @@
 
 Short form: all points, dealt into a few Berths by the seed, so that deaths meet. Long form: each point in a Berth of its own."""
 import concurrent.futures
+import contextlib
 import os
 
 import pytest
@@ -38,13 +39,15 @@ class Stage:
             whole.play()
             whole.check([strangers])
             check_deaths(berth)
-            return {point: len(berth.passed(point)) for point in faults}
-        except BaseException as e:
-            e.add_note(f"with BERTH_FAULT={berth.settings['BERTH_FAULT']}") if hasattr(e, "add_note") else print(berth.settings["BERTH_FAULT"])
+            passes = {point: len(berth.passed(point)) for point in faults}
+        except BaseException:
+            with contextlib.suppress(AssertionError):
+                berth.destroy()
             raise
         finally:
             strangers.destroy()
-            berth.destroy()
+        berth.destroy()
+        return passes
 
 
 def check_deaths(berth):
