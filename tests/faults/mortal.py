@@ -10,6 +10,7 @@ import tempfile
 from support import BUILD, IMAGE, PATIENCE_S, Berth, HttpError, wait_until
 
 QUICK = {"BERTH_POLL_INTERVAL": "200ms", "BERTH_LEASE": "3s", "BERTH_REAP_INTERVAL": "1s", "BERTH_DRAIN_TIMEOUT": "0s"}
+NEVER = 1000000
 
 
 def fault_points():
@@ -20,7 +21,7 @@ def fault_points():
 
 class Mortal(Berth):
     def __init__(self, postgres, faults=None, **settings):
-        """faults: {point: the number of the pass that kills}."""
+        """faults: {point: the number of the pass that kills, or NEVER: passes are only counted}."""
         self.faults = faults or {}
         self.submitted = 0
         self.deaths = []  # process ids of parents that were killed
@@ -80,6 +81,12 @@ class Mortal(Berth):
         pids = self.passed(point)
         number = self.faults[point]
         return pids[number - 1] if len(pids) >= number else None
+
+    def to_kill(self):
+        return [point for point, number in self.faults.items() if number != NEVER]
+
+    def left_to_kill(self):
+        return [point for point in self.to_kill() if not self.killed_at(point)]
 
     def obituaries(self):
         """Process ids of the children that berthd saw end by SIGKILL."""
