@@ -182,6 +182,12 @@ class Berth:
                 found.setdefault(role, []).append(int(pathlib.Path(stat).parent.name))
         return found
 
+    def supervised(self):
+        """Names of the attempts that a live runner has locked."""
+        held = {line.split()[5].rsplit(":", 1)[1] for line in pathlib.Path("/proc/locks").read_text().splitlines() if line.split()[1] == "FLOCK"}
+        attempts = self.state / "attempts"
+        return {name for name in os.listdir(attempts) if name[0] != "." and str(os.stat(attempts / name).st_ino) in held}
+
     def stop(self, how=signal.SIGTERM):
         if self.process and self.process.poll() is None:
             self.process.send_signal(how)

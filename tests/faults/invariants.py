@@ -101,10 +101,13 @@ def check_ledger(berth, expected):
     assert set(rows) == started, f"started, says the database: {set(rows) ^ started}"
 
 
+def containers(berth):
+    """Names of the containers of our cluster."""
+    return berth.docker("ps", "-a", "--filter", f"label=io.berth.cluster={berth.cluster()}", "--format", "{{.Names}}").split()
+
+
 def leftovers(berth):
     """Whatever of ours is there when no job is: containers, networks of jobs, control groups, attempts' directories, probes' files."""
-    ours = ("--filter", f"label=io.berth.cluster={berth.cluster()}")
-    containers = berth.docker("ps", "-a", *ours, "--format", "{{.Names}}").split()
-    networks = berth.docker("network", "ls", *ours, "--filter", "label=io.berth.job", "--format", "{{.Name}}").split()
+    networks = berth.docker("network", "ls", "--filter", f"label=io.berth.cluster={berth.cluster()}", "--filter", "label=io.berth.job", "--format", "{{.Name}}").split()
     groups = [g for g in glob.glob(f"/sys/fs/cgroup/**/berth-{berth.instance}/*", recursive=True) if os.path.isdir(g)]
-    return containers + networks + groups + os.listdir(berth.state / "attempts") + glob.glob(f"{berth.state}/probe/*")
+    return containers(berth) + networks + groups + os.listdir(berth.state / "attempts") + glob.glob(f"{berth.state}/probe/*")

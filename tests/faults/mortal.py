@@ -128,6 +128,8 @@ class Mortal(Berth):
 
     def destroy(self):
         try:
+            if self.note_death():
+                self.start()
             super().destroy()
         finally:
             shutil.rmtree(self.host, ignore_errors=True)
