@@ -89,12 +89,4 @@ int fault_arm(const char *wanted, const struct fault_point *table, size_t count,
     return 0;
 }
 
-#else
-
-int fault_arm(const char *wanted, const struct fault_point *table, size_t count, struct err *err) {
-    (void)table;
-    (void)count;
-    return wanted ? err_set(err, ERR_USAGE, 0, "this build has no fault points") : 0;
-}
-
 #endif

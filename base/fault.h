@@ -24,11 +24,10 @@ struct fault_point {
     const char *name, *sentence;
 };
 
-/* Takes over what is wanted; NULL: nothing. ERR_USAGE, also for a point that is not in the table, and for any
- * where none are compiled in. */
-int fault_arm(const char *wanted, const struct fault_point *table, size_t count, struct err *err);
-
 #ifdef BERTH_FAULTS
+/* Takes over what is wanted; NULL: nothing. ERR_USAGE, also for a point that is not in the table, which has
+ * to stay. */
+int fault_arm(const char *wanted, const struct fault_point *table, size_t count, struct err *err);
 /* Keeps errno. A process that may not write to DIR does not count. */
 void fault_pass(const char *name);
 #define FAULT_PASS(name) fault_pass(name)

@@ -185,7 +185,7 @@ int main(int argc, char **argv) {
     open_standard_descriptors();
     log_init("parent", NULL);
     struct err err = {0};
-    if (fault_arm(config_env(FAULT_VARIABLE), fault_points, FAULT_COUNT, &err) < 0) {
+    if (fault_points_arm(config_env(FAULT_VARIABLE), &err) < 0) {
         fprintf(stderr, "berthd: " FAULT_VARIABLE ": %s\n", err.text);
         return SUPERVISOR_EXIT_USAGE;
     }

@@ -1,6 +1,6 @@
 /*
- * fault_points - all points at which a test can kill a process of Berth (base/fault.h), each with what is true
- * there. `berthd version --fault-points` prints them, and the tests go through all that it prints.
+ * fault_points - all points at which a test can kill a process of Berth (base/fault.h), each with what is
+ * true there. `berthd version --fault-points` prints them, and the tests go through all that it prints.
  *
  * A word's first part is the process that passes the point; file and tree: whichever writes or removes.
  */
@@ -107,7 +107,10 @@ enum fault {
 #undef X
         FAULT_COUNT
 };
-extern const struct fault_point fault_points[FAULT_COUNT];
+extern const struct fault_point fault_points[FAULT_COUNT]; /* only with BERTH_FAULTS */
+
+/* As fault_arm(), with this table. Where no points are compiled in, to want any is ERR_USAGE. */
+int fault_points_arm(const char *wanted, struct err *err);
 
 #define FAULT(symbol) FAULT_PASS(fault_points[FAULT_##symbol].name)
 /* Where the point is known only when it is passed, and where it is one only on a condition. */

@@ -236,7 +236,7 @@ int main(int argc, char **argv) {
         fputs(o.help ? usage : "berth-runner " BERTH_VERSION "\n", stdout);
         return 0;
     }
-    if (fault_arm(config_env(FAULT_VARIABLE), fault_points, FAULT_COUNT, &err) < 0) {
+    if (fault_points_arm(config_env(FAULT_VARIABLE), &err) < 0) {
         fprintf(stderr, "berth-runner: " FAULT_VARIABLE ": %s\n", err.text);
         return BYHAND_EXIT_USAGE;
     }
