@@ -15,7 +15,7 @@ AT_ONCE = 2
 GROUPS = 4
 # A round passes these only when something has died before.
 COMPANY = {"parent.fetched": "parent.claimed"}
-LATEST_PASS = 5
+LATEST_PASS = 12
 # One death can keep a runner from the point of another's; the next round passes it again.
 ROUNDS_MAX = 3
 
@@ -88,7 +88,7 @@ def arm(points, passes, dice):
 
 def test_there_are_points_and_a_round_passes_them_all(passes):
     assert len(passes) >= 25
-    assert {point for point, times in passes.items() if not times} == set(COMPANY)
+    assert {point for point, times in passes.items() if not times} <= set(COMPANY)
 
 
 def test_nothing_is_lost_at_any_point(stage, passes, dice, long):
