@@ -91,6 +91,11 @@ def test_there_are_points_and_a_round_passes_them_all(passes):
     assert {point for point, times in passes.items() if not times} <= set(COMPANY)
 
 
+@pytest.mark.fault("kill -9 at every numbered fault point of parent, runner, scribe and reaper",
+                   how="BERTH_FAULT kills the process that passes the point as the N-th (N by the seed), under jobs of every kind, with a retry, a "
+                       "cancel, a later deadline, planted orphans, a TERM with adoption and a QUIT",
+                   holds="every attempt was started once, every job ended once and as it had to; logs byte-identical and complete; nothing left, "
+                         "nothing of others touched")
 def test_nothing_is_lost_at_any_point(stage, passes, dice, long):
     points = list(fault_points())
     dice.shuffle(points)
