@@ -82,6 +82,13 @@ class Mortal(Berth):
         number = self.faults[point]
         return pids[number - 1] if len(pids) >= number else None
 
+    def lives(self, pid):
+        """Whether it is a process of ours that runs: not a zombie, and not another that was given its number since."""
+        try:
+            return str(self.passes).encode() in pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            return False
+
     def to_kill(self):
         return [point for point, number in self.faults.items() if number != NEVER]
 

@@ -3,7 +3,6 @@
 Short form: all points, dealt into a few Berths by the seed, so that deaths meet. Long form: each point in a Berth of its own."""
 import concurrent.futures
 import contextlib
-import os
 
 import pytest
 from invariants import Strangers, check
@@ -62,7 +61,7 @@ def check_deaths(berth):
     for point in berth.to_kill():
         pid = berth.killed_at(point)
         assert pid, f"{point} was passed {len(berth.passed(point))} times, not {berth.faults[point]}"
-        assert not os.path.exists(f"/proc/{pid}"), f"{pid} lives on behind {point}"
+        assert not berth.lives(pid), f"{pid} lives on behind {point}"
         # Where parent and child die in one moment, nobody is left to write the obituary.
         assert pid in seen or (berth.deaths and len(berth.faults) > 1), f"nobody saw {pid} die at {point}"
 
