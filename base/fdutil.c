@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "base/fault.h"
 #include "base/mem.h"
 
 enum { READ_STEP_BYTES = 16384, PATH_BYTES_MAX = 4096, DIR_DEPTH_MAX = 128 };
@@ -89,6 +90,7 @@ int file_write_atomic(int dirfd, const char *name, const void *bytes, size_t len
     if (unlinkat(dirfd, temp, 0) < 0 && errno != ENOENT)
         return err_sys(err, "remove %s", temp);
     int done = write_temp(dirfd, temp, bytes, len, mode, err);
+    FAULT_PASS("file.half");
     if (done == 0 && renameat(dirfd, temp, dirfd, name) < 0)
         done = err_sys(err, "rename %s to %s", temp, name);
     if (done < 0) {
@@ -142,6 +144,7 @@ static int remove_children(int fd, int depth, struct err *err) {
             continue;
         if (remove_tree(dirfd(dir), e->d_name, depth, err) < 0)
             return -1;
+        FAULT_PASS("tree.half");
     }
     return 0;
 }

@@ -10,6 +10,10 @@ if(BERTH_WERROR)
     add_compile_options(-Werror)
 endif()
 
+if(BERTH_FAULTS)
+    add_compile_definitions(BERTH_FAULTS)
+endif()
+
 if(BERTH_SANITIZE)
     add_compile_options(-fsanitize=${BERTH_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
     add_link_options(-fsanitize=${BERTH_SANITIZE})

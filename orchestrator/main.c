@@ -13,6 +13,7 @@
 #include "orchestrator/scribe/scribe.h"
 #include "orchestrator/settings.h"
 #include "orchestrator/supervisor/supervisor.h"
+#include "proto/fault_points.h"
 
 enum { TEXT_MAX_BYTES = 262144, REAP_WORDS_MAX = 256 };
 
@@ -77,9 +78,19 @@ static int command_token(char *const *argv) {
     return SUPERVISOR_EXIT_USAGE;
 }
 
+/* A line for each: name, tabulator, what is true there. Nothing where none are compiled in. */
+static void print_fault_points(void) {
+#ifdef BERTH_FAULTS
+    for (size_t i = 0; i < FAULT_COUNT; i++)
+        printf("%s\t%s\n", fault_points[i].name, fault_points[i].sentence);
+#endif
+}
+
 static int command_version(char *const *argv) {
-    (void)argv;
-    puts("berthd " BERTH_VERSION);
+    if (argv[0] && strcmp(argv[0], "--fault-points") == 0)
+        print_fault_points();
+    else
+        puts("berthd " BERTH_VERSION);
     return SUPERVISOR_EXIT_DONE;
 }
 
@@ -173,6 +184,11 @@ int main(int argc, char **argv) {
     json_use_mem();
     open_standard_descriptors();
     log_init("parent", NULL);
+    struct err err = {0};
+    if (fault_points_arm(config_env(FAULT_VARIABLE), &err) < 0) {
+        fprintf(stderr, "berthd: " FAULT_VARIABLE ": %s\n", err.text);
+        return SUPERVISOR_EXIT_USAGE;
+    }
     if (!argv[0] || !argv[1])
         return command_run(argv + (argv[0] ? 1 : 0));
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)

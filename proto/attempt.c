@@ -11,6 +11,7 @@
 #include "base/id.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "proto/fault_points.h"
 
 enum { ATTEMPT_ID_LEN = ATTEMPT_ID_MAX - 1, ATTEMPT_FAULTS_MAX = 400 };
 
@@ -70,6 +71,7 @@ static int fill_and_name(int attempts_fd, const char *temp, const char *name, co
         return err_sys(err, "open attempt directory %s", temp);
     if (file_write_atomic(fd, ATTEMPT_SPEC, text, strlen(text), 0600, err) < 0)
         return err_wrap(err, "attempt %s", name);
+    FAULT(PARENT_DIRECTORY_UNNAMED);
     if (give_name(attempts_fd, temp, name, err) < 0)
         return -1;
     if (fsync(attempts_fd) == 0)

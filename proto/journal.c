@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "proto/attempt.h"
+#include "proto/fault_points.h"
 
 enum { EXIT_CODE_MAX = 255, SIGNAL_MAX = 64, STEP_FILE_MODE = 0600 };
 
@@ -282,12 +283,26 @@ static int append_line(int dir_fd, const char *line, struct err *err) {
     return 0;
 }
 
+/* A step that is added needs its two points, or this does not compile. */
+static const enum fault before_step[JOURNAL_STEP_COUNT] = {
+#define X(symbol, word) [JOURNAL_##symbol] = FAULT_RUNNER_BEFORE_##symbol,
+    JOURNAL_STEP_TABLE(X)
+#undef X
+};
+static const enum fault after_step[JOURNAL_STEP_COUNT] = {
+#define X(symbol, word) [JOURNAL_##symbol] = FAULT_RUNNER_AFTER_##symbol,
+    JOURNAL_STEP_TABLE(X)
+#undef X
+};
+
 int journal_append(int dir_fd, struct journal *j, enum journal_step step, json_t *fields, struct err *err) {
     AUTO_FREE char *line = make_line(step, fields, err);
     if (!line)
         return -1;
+    FAULT_AT(before_step[step]);
     if (append_line(dir_fd, line, err) < 0)
         return err_wrap(err, "journal step %s", words[step]);
+    FAULT_AT(after_step[step]);
     return journal_read(dir_fd, j, err);
 }
 

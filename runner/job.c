@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "proto/fault_points.h"
 #include "proto/launch.h"
 #include "runner/job_parts.h"
 #include "runner/launch_file.h"
@@ -304,9 +305,16 @@ static int remove_network(struct job *job, const struct ctx *ctx, struct err *er
 
 /* All that bears the attempt's name on the engine, whoever made it. */
 static int clean_engine(struct job *job, const struct ctx *ctx, struct err *err) {
-    if (part_remove(&job->main, ctx, err) < 0 || services_remove(job, ctx, err) < 0)
+    if (part_remove(&job->main, ctx, err) < 0)
         return -1;
-    return job->attempt->spec->network == SPEC_NETWORK_PRIVATE ? remove_network(job, ctx, err) : 0;
+    FAULT(RUNNER_MAIN_REMOVED);
+    if (services_remove(job, ctx, err) < 0)
+        return -1;
+    FAULT(RUNNER_PARTS_REMOVED);
+    if (job->attempt->spec->network == SPEC_NETWORK_PRIVATE && remove_network(job, ctx, err) < 0)
+        return -1;
+    FAULT(RUNNER_ENGINE_CLEAN);
+    return 0;
 }
 
 /* Nothing runs any more, so the end is true; but the engine does not remove what is left. The reaper finds it

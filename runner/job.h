@@ -27,11 +27,12 @@ enum {
     JOB_READ_MAX_MS = 10 * 1000,   /* for a file of ours that cannot be read at once */
     JOB_WAIT_MAX_MS = 30 * 1000,  /* the engine's own word that a container has ended; then it is looked at */
     JOB_SETTLE_MAX_MS = 2 * 1000, /* from init's END record to the end of the container */
-    JOB_INIT_KILL_WAIT_MS = 3000, /* for init to kill all others and tell the end; then it is killed, too */
-    JOB_KILL_WAIT_MS = 10 * 1000, /* from SIGKILL to asking again */
-    JOB_KILL_TELL_MS = 60 * 1000, /* so long killed in vain: the job's log says so */
-    JOB_CLEAN_MAX_MS = 60 * 1000, /* for all of the clean-up; what is left then is the reaper's */
-    JOB_GROUP_PAUSE_MAX_MS = 1600, /* the longest back-off for a control group that is not empty yet */
+    JOB_INIT_KILL_WAIT_MS = 10 * 1000, /* to tell init to kill all others, and again for it to do so and write
+                                          the end; then it is killed, too, and the log has no end */
+    JOB_KILL_WAIT_MS = 10 * 1000,      /* from SIGKILL to asking again */
+    JOB_KILL_TELL_MS = 60 * 1000,      /* so long killed in vain: the job's log says so */
+    JOB_CLEAN_MAX_MS = 60 * 1000,      /* for all of the clean-up; what is left then is the reaper's */
+    JOB_GROUP_PAUSE_MAX_MS = 1600,     /* the longest back-off for a control group that is not empty yet */
 };
 
 struct job_place {

@@ -20,6 +20,7 @@
 #include "proto/attempt.h"
 #include "proto/child.h"
 #include "proto/control.h"
+#include "proto/fault_points.h"
 #include "runner/byhand.h"
 #include "runner/job.h"
 #include "runner/place.h"
@@ -121,6 +122,7 @@ static int fail(const char *what, const struct err *err) {
 }
 
 static int run_attempt(const struct parent *parent, const char *name, struct err *err) {
+    FAULT(RUNNER_TOLD);
     struct orders orders;
     char job_id[ATTEMPT_ID_MAX];
     int number;
@@ -143,8 +145,10 @@ static int run_attempt(const struct parent *parent, const char *name, struct err
     place.name = name;
     place.init_path = init_path;
     place.locks_fd = locks_fd;
-    if (job_open(&place, engine, &orders, &job, err) < 0 ||
-        control_send(CHILD_FD, &(struct control){.type = CONTROL_READY}, err) < 0 || job_run(job, err) < 0)
+    if (job_open(&place, engine, &orders, &job, err) < 0)
+        return -1;
+    FAULT(RUNNER_OPENED);
+    if (control_send(CHILD_FD, &(struct control){.type = CONTROL_READY}, err) < 0 || job_run(job, err) < 0)
         return -1;
     const struct verdict *v = &job_journal(job)->verdict;
     log_info("job ended", LI("attempt", number), LS("status", status_name(v->status)),
@@ -220,6 +224,7 @@ static int run_by_hand(const struct options *o) {
 
 int main(int argc, char **argv) {
     struct options o = {0};
+    struct err err = {0};
     json_use_mem();
     signal(SIGPIPE, SIG_IGN);
     log_init("runner", NULL);
@@ -230,6 +235,10 @@ int main(int argc, char **argv) {
     if (o.help || o.version) {
         fputs(o.help ? usage : "berth-runner " BERTH_VERSION "\n", stdout);
         return 0;
+    }
+    if (fault_points_arm(config_env(FAULT_VARIABLE), &err) < 0) {
+        fprintf(stderr, "berth-runner: " FAULT_VARIABLE ": %s\n", err.text);
+        return BYHAND_EXIT_USAGE;
     }
     return o.job ? run_by_hand(&o) : run_as_child(&o);
 }

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "proto/fault_points.h"
 #include "proto/launch.h"
 #include "runner/docker/image.h"
 #include "runner/job_parts.h"
@@ -260,6 +261,7 @@ static int ask_to_end(struct part *part, int signal, int64_t grace_end_ns) {
     int sent = part_signal(part, &grace, text);
     part->signaled = sent == 1;
     part->stop_missed = sent == 0;
+    FAULT_IF(sent == 1, RUNNER_STOP_SENT);
     return sent == 0 || part_await_end(part, &grace) == 1;
 }
 
@@ -267,11 +269,15 @@ static int ask_to_end(struct part *part, int signal, int64_t grace_end_ns) {
 static bool kill_by_init(struct part *part) {
     char signal[16];
     snprintf(signal, sizeof signal, "%d", LAUNCH_KILL_SIGNAL);
-    struct ctx ctx = orders_fresh(part->job->orders, JOB_INIT_KILL_WAIT_MS);
-    if (part_signal(part, &ctx, signal) != 1)
+    FAULT(RUNNER_KILLING);
+    struct ctx call = orders_fresh(part->job->orders, JOB_INIT_KILL_WAIT_MS);
+    if (part_signal(part, &call, signal) != 1)
         return false;
     part->killed = true;
-    return part_await_end(part, &ctx) == 1;
+    FAULT(RUNNER_KILLED);
+    /* Its time begins when it was told to: what the engine took for that is not its fault. */
+    struct ctx end = orders_fresh(part->job->orders, JOB_INIT_KILL_WAIT_MS);
+    return part_await_end(part, &end) == 1;
 }
 
 /* Once, when it is long enough to be strange: a process that hangs in the kernel, or an engine that does. */
@@ -333,6 +339,7 @@ static int remove_once(const struct part *part, const struct ctx *ctx, struct er
         return engine_status_is(err, 404) ? 1 : -1;
     if (!part_owns(part, info.labels))
         return 1;
+    FAULT(RUNNER_REMOVING);
     return container_remove(job->engine, ctx, info.id, true, true, err);
 }
 

@@ -9,6 +9,7 @@
 #include "base/fdutil.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "proto/fault_points.h"
 #include "proto/launch.h"
 #include "proto/pulled.h"
 #include "runner/docker/image.h"
@@ -264,7 +265,10 @@ static int write_files(struct job *job, const struct images *images, struct err 
         const struct part *part = part_at(job, i);
         if (i == 0 && main_is_made)
             continue;
-        if (write_launch(job, i, &images->items[i], err) < 0 || make_file(part, ATTEMPT_SPOOL, err) < 0 ||
+        if (write_launch(job, i, &images->items[i], err) < 0)
+            return -1;
+        FAULT(RUNNER_FILES_HALF);
+        if (make_file(part, ATTEMPT_SPOOL, err) < 0 ||
             (part->service && make_file(part, ATTEMPT_READY, err) < 0))
             return -1;
     }
@@ -280,7 +284,12 @@ int job_prepare(struct job *job, struct err *err) {
         return -1;
     struct ctx ctx = job_start_ctx(job);
     make_group(job);
+    FAULT(RUNNER_GROUP_MADE);
     if (make_network(job, &ctx, err) < 0 || (!main_is_made && make_mounts(job, &ctx, err) < 0))
         return -1;
-    return write_files(job, &images, err);
+    FAULT(RUNNER_NETWORK_MADE);
+    if (write_files(job, &images, err) < 0)
+        return -1;
+    FAULT(RUNNER_FILES_MADE);
+    return 0;
 }

@@ -56,7 +56,9 @@ static bool make_files(struct work *w) {
     w->dir = mem_printf("%s/" PLACE_PROBE, w->probe->state_dir);
     w->asked = mem_printf("%s/%s.asked", w->dir, w->text);
     w->answered = mem_printf("%s/%s.answered", w->dir, w->text);
-    if (dir_make(w->dir, 0700, &err) < 0 ||
+    /* What lies there is of a probe that was killed: berthd has one at a time, and is alone in its state
+     * directory. */
+    if (dir_remove_tree(AT_FDCWD, w->dir, &err) < 0 || dir_make(w->dir, 0700, &err) < 0 ||
         file_write_atomic(AT_FDCWD, w->asked, w->text, strlen(w->text), 0644, &err) < 0 ||
         file_write_atomic(AT_FDCWD, w->answered, "", 0, 0666, &err) < 0)
         return tell(w, "The state directory cannot be written: %s. Make it writable, or set BERTH_STATE_DIR.",

@@ -16,6 +16,7 @@
 #include "base/lock.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "proto/fault_points.h"
 #include "proto/place.h"
 #include "runner/pull_news.h"
 #include "runner/system_log.h"
@@ -192,6 +193,7 @@ static int pull_once(struct turn *turn, struct err *err) {
     struct pull_news news = {.image = pull->image, .dir_fd = pull->dir_fd};
     struct err why = {0};
     system_log(pull->dir_fd, "Pulling image %s", pull->image);
+    FAULT(RUNNER_PULLING);
     if (image_pull(pull->engine, turn->ctx, pull->image, auth, pull_news_take, &news, &why) == 0)
         return 0;
     system_log(pull->dir_fd, "Pulling image %s failed: %s", pull->image, why.text);
@@ -228,6 +230,7 @@ static int pull_and_look(struct turn *turn, struct image_info *ret_info, struct 
             stamp_write(turn, began_ns, err);
         return -1;
     }
+    FAULT(RUNNER_IMAGE_PULLED);
     stamp_write(turn, began_ns, err);
     int found = look(turn, ret_info, err);
     if (found == 0)

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "proto/fault_points.h"
 #include "runner/deadlines.h"
 #include "runner/job_parts.h"
 
@@ -88,6 +89,7 @@ int job_watch(struct job *job, struct err *err) {
     enum reason cause = job->evidence.stop;
     if (journal_has(&job->journal, JOURNAL_STOPPING))
         cause = job->journal.stopping;
+    FAULT(RUNNER_WATCHING);
     services_watch(job);
     char boot_id[CLOCK_BOOT_ID_MAX];
     bool other_boot = clock_boot_id(boot_id, NULL) == 0 && strcmp(boot_id, job->journal.started_boot_id) != 0;
@@ -97,6 +99,7 @@ int job_watch(struct job *job, struct err *err) {
         return -1;
     if (!ended && cause != REASON_NONE && stop(job, cause, err) < 0)
         return -1;
+    FAULT(RUNNER_END_SEEN);
     services_stop(job);
     return job_note(job, JOURNAL_EXITED, NULL, err);
 }

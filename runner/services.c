@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "proto/fault_points.h"
 #include "runner/job_parts.h"
 #include "runner/system_log.h"
 #include "runner/tail.h"
@@ -253,8 +254,10 @@ static int launch(struct service *s, bool exists, struct err *err) {
     const struct part_place place = {.network = job->network, .cgroup_parent = job->cgroup};
     if (!exists && part_create(&s->part, &ctx, &place, id, err) < 0)
         return -1;
+    FAULT(RUNNER_SERVICE_CREATED);
     if (part_start(&s->part, &ctx, s->part.container, err) != 0)
         return -1;
+    FAULT(RUNNER_SERVICE_STARTED);
     s->started_ns = clock_boot_ns();
     s->look_ns = s->started_ns;
     system_log(job->dir_fd, "service %s: started (%s)", part_name(&s->part), s->part.service->image);
@@ -380,6 +383,7 @@ static int await_ready(struct job *job, struct err *err) {
 int services_await_ready(struct job *job, struct err *err) {
     int64_t begun_ns = clock_boot_ns();
     int got = await_ready(job, err);
+    FAULT_IF(got == 0 && job->services.count, RUNNER_SERVICES_READY);
     if (job->start_by_ns)
         job->start_by_ns += clock_boot_ns() - begun_ns;
     return got;

@@ -59,7 +59,8 @@ const char *judge_orphan(const struct judge_thing *thing, const struct judge_vie
         return NULL;
     if (has_role(thing, ROLE_PROBE)) {
         int64_t age_us = view->began_us - thing->created_us;
-        return age_us > INT64_C(1000000) * JUDGE_PROBE_AGE_MAX_S ? old_probe : NULL;
+        bool over = view->no_probe && is_ours(thing, view);
+        return over || age_us > INT64_C(1000000) * JUDGE_PROBE_AGE_MAX_S ? old_probe : NULL;
     }
     return attempt_name(thing, name) ? of_attempt(name, thing, view) : no_attempt;
 }

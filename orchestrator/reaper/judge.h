@@ -29,6 +29,7 @@ struct judge_thing {
 struct judge_view {
     int64_t began_us; /* when the sweep began, before the engine was asked */
     const char *instance;
+    bool no_probe; /* this instance's berthd has proved the engine: none of its start-up probes is at work */
     bool (*is_live)(const void *arg, const char *attempt);  /* the attempt of this directory name */
     bool (*is_dead)(const void *arg, const char *instance); /* for good, and none of its attempts goes on */
     bool (*is_over)(const void *arg, const char *job);      /* the whole job */

@@ -9,6 +9,7 @@
 #include "orchestrator/reaper/work.h"
 #include "proto/child.h"
 #include "proto/control.h"
+#include "proto/fault_points.h"
 #include "runner/net/net.h"
 
 enum {
@@ -117,7 +118,7 @@ static void pause_and_look(struct reaper *r) {
 int reaper_main(void) {
     log_init("reaper", NULL);
     struct err err = {0};
-    AUTO_REAPER struct reaper r = {0};
+    AUTO_REAPER struct reaper r = {.work.child = true};
     struct control config = {0};
     if (control_recv_config(CHILD_FD, &config, &err) < 0) {
         log_error("no configuration from the parent", LERR(&err));
@@ -137,8 +138,10 @@ int reaper_main(void) {
         log_error("the reaper cannot start", LERR(&err));
         return err.kind == ERR_USAGE ? CHILD_EXIT_NEVER : CHILD_EXIT_BUG;
     }
+    FAULT(REAPER_STARTED);
     while (ctx_state(&r.work.ctx) == CTX_LIVE) {
         sweep_and_log(&r);
+        FAULT(REAPER_SWEPT);
         keep_filter(&r);
         pause_and_look(&r);
     }

@@ -8,6 +8,7 @@
 #include "orchestrator/reaper/files.h"
 #include "orchestrator/reaper/images.h"
 #include "orchestrator/reaper/known.h"
+#include "proto/fault_points.h"
 #include "proto/labels.h"
 #include "runner/limits/limits.h"
 
@@ -109,11 +110,14 @@ static int make_plan(const struct sweep *sweep, const struct ctx *parent, struct
     int64_t began_us = clock_real_us();
     ctx_deadline_in(&ctx, SWEEP_LIST_TIMEOUT_MS);
     if (files_look(sweep, &files, err) < 0 ||
-        sides_look(sweep->engine, &ctx, sweep->cluster, sweep->group, &seen, err) < 0 ||
-        known_read(sweep->db, &ctx, sweep->cluster, sweep->instance, sweep->attempts_fd, &seen, &known, err) <
-            0)
+        sides_look(sweep->engine, &ctx, sweep->cluster, sweep->group, &seen, err) < 0)
+        return -1;
+    FAULT(REAPER_LISTED);
+    if (known_read(sweep->db, &ctx, sweep->cluster, sweep->instance, sweep->attempts_fd, &seen, &known, err) <
+        0)
         return -1;
     struct judge_view view = known_view(&known, sweep->instance, began_us);
+    view.no_probe = sweep->no_probe;
     plan_containers(sweep, &seen, &known, &view, plan);
     plan_others(&seen, &view, plan);
     plan_groups(sweep, &seen, &known, plan);
@@ -177,7 +181,9 @@ static void bury(const struct sweep *sweep, const struct ctx *parent, const stru
     struct err err = {0};
     struct ctx ctx = ctx_child(parent);
     ctx_deadline_in(&ctx, SWEEP_REMOVE_TIMEOUT_MS);
+    FAULT(REAPER_REMOVING);
     bool failed = !sweep->dry_run && removers[orphan->kind](sweep, &ctx, orphan, &err) < 0;
+    FAULT(REAPER_REMOVED);
     sweep->on_orphan(orphan_kind_name(orphan->kind), orphan->name, orphan->why, failed ? &err : NULL);
 }
 

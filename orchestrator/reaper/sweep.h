@@ -37,6 +37,7 @@ struct sweep {
     int64_t log_retention_ms; /* 0: logs stay for ever */
     bool keep_logs;           /* partitions are looked after with this sweep */
     bool dry_run;
+    bool no_probe; /* as in struct judge_view */
     /* Told for each orphan, and each container that was killed for being overdue; error is NULL when it was
      * removed (or would be). */
     void (*on_orphan)(const char *kind, const char *name, const char *why, const struct err *error);

@@ -43,6 +43,7 @@ int work_sweep(struct work *work, bool dry_run, bool keep_logs, work_told *on_or
                           .log_retention_ms = work->settings.log_retention_ms,
                           .keep_logs = keep_logs,
                           .dry_run = dry_run,
+                          .no_probe = work->child,
                           .on_orphan = on_orphan};
     return sweep_run(&sweep, &work->ctx, err);
 }

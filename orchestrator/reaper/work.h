@@ -16,6 +16,7 @@ struct work {
     struct engine *engine;
     struct db *db;
     struct ctx ctx;
+    bool child; /* of berthd, which starts it when its probe has ended, and makes no other */
 };
 
 typedef void work_told(const char *kind, const char *name, const char *why, const struct err *error);

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "proto/fault_points.h"
 #include "proto/retry.h"
 
 enum { BATCH_REFUSED_AGAIN_MS = 5000, BATCH_POISON_TEXT_MAX = 700 };
@@ -105,6 +106,7 @@ static int ship_the_end(struct db *db, const struct ctx *ctx, const struct feed 
                                                  (uint32_t)db_random_below(BATCH_RANDOM_BELOW));
     AUTO_FREE char *message = end.retry_ms >= 0 ? retry_message(feed, &verdict) : NULL;
     end.retry_message = message;
+    FAULT(SCRIBE_ENDING);
     return ship_end(db, ctx, &feed->key, &end, err);
 }
 
@@ -148,13 +150,18 @@ static int in_transaction(struct db *db, const struct ctx *ctx, struct feed **fe
             return -1;
         ret_stale[i] = r == 0;
     }
+    FAULT(SCRIBE_BYTES);
     for (size_t i = 0; i < count; i++) {
         int r = ret_stale[i] ? 0 : ship_state(db, ctx, feeds[i], err);
         if (r < 0)
             return -1;
         ret_stale[i] = r == 0;
     }
-    return db_commit(db, ctx, err);
+    FAULT(SCRIBE_COMMITTING);
+    if (db_commit(db, ctx, err) < 0)
+        return -1;
+    FAULT(SCRIBE_COMMITTED);
+    return 0;
 }
 
 static int try_all(struct db *db, const struct ctx *ctx, struct feed **feeds, size_t count, struct err *err) {

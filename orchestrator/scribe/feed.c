@@ -9,6 +9,7 @@
 
 #include "base/fdutil.h"
 #include "base/mem.h"
+#include "proto/fault_points.h"
 #include "proto/place.h"
 
 /* {"db","cache"}: a service may be called null, which without quotes is none. */
@@ -213,8 +214,10 @@ int feed_is_complete(const struct feed *feed, struct err *err) {
 static int remove_named(int attempts_fd, const char *name, struct err *err) {
     char hidden[sizeof PLACE_REMOVED + ATTEMPT_NAME_MAX];
     snprintf(hidden, sizeof hidden, PLACE_REMOVED "%s", name);
+    FAULT(SCRIBE_REMOVING);
     if (renameat(attempts_fd, name, attempts_fd, hidden) < 0 && errno != ENOENT)
         return err_sys(err, "remove attempt %s", name);
+    FAULT(SCRIBE_UNNAMED);
     return dir_remove_tree(attempts_fd, hidden, err);
 }
 

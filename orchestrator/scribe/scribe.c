@@ -19,6 +19,7 @@
 #include "orchestrator/scribe/batch.h"
 #include "proto/child.h"
 #include "proto/control.h"
+#include "proto/fault_points.h"
 
 enum {
     SCRIBE_FEEDS_MAX = 2048, /* more directories wait until others are gone */
@@ -145,6 +146,7 @@ static void remove_gone(struct scribe *s) {
         struct err err = {0};
         feed->dirty = false;
         int r = feed_remove(feed, s->attempts_fd, &err);
+        FAULT_IF(r > 0, SCRIBE_REMOVED);
         if (r < 0)
             log_error("attempt cannot be removed", LS("attempt", feed->name), LERR(&err));
         else if (r > 0)
@@ -241,6 +243,7 @@ static int load_new(struct scribe *s, struct err *err) {
             continue;
         }
         feed_load(feed, &known);
+        FAULT(SCRIBE_LOADED);
         if (feed->fenced)
             log_warn("attempt belongs to others now; its directory goes when nobody works on it",
                      LS("attempt", feed->name), LI("token", feed->key.token));
@@ -320,11 +323,14 @@ static int ship_once(struct scribe *s, struct err *err) {
         /* Before the commit: a feed's job is not known any more when its directory has gone. */
         AUTO_BUF struct buf hint = BUF(SHIP_NOTIFY_BYTES_MAX);
         batch_hint(batch, n, &hint);
+        FAULT(SCRIBE_GATHERED);
         if (batch_ship(s->db, &s->ctx, batch, n, err) < 0)
             return -1;
+        FAULT(SCRIBE_SHIPPED);
         tell_given_up(batch, n);
         if (ship_notify(s->db, &s->ctx, buf_str(&hint), err) < 0)
             log_debug("hint not sent", LERR(err));
+        FAULT(SCRIBE_HINTED);
     }
     remove_gone(s);
     return 0;
@@ -421,6 +427,7 @@ static int run(struct scribe *s) {
     }
     if (control_send(CHILD_FD, &(struct control){.type = CONTROL_READY}, &err) < 0)
         return CHILD_EXIT_DONE;
+    FAULT(SCRIBE_STARTED);
     r = sd_event_loop(s->loop);
     return r < 0 ? CHILD_EXIT_BUG : r;
 }

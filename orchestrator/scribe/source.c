@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/pread.h"
 #include "orchestrator/scribe/walk.h"
+#include "proto/fault_points.h"
 
 enum {
     SOURCE_WINDOW_BYTES = 256 * 1024,
@@ -141,6 +142,7 @@ static void punch(struct source *source, int64_t raw_pos) {
     (void)fallocate(source->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, source->punched,
                     whole - source->punched);
     source->punched = whole;
+    FAULT(SCRIBE_PUNCHED);
 }
 
 void source_committed(struct source *source, const struct pack *pack, unsigned which) {

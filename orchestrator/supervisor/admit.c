@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "orchestrator/supervisor/supervisor_private.h"
+#include "proto/fault_points.h"
 
 /* Each attempt waits for the disk: a claim in one go would hold up the heartbeat on a slow one. */
 enum { MESSAGE_MAX = 1024, ADMIT_TURN_MAX = 4 /* attempts made in one turn of the loop */ };
@@ -18,6 +19,7 @@ static void on_given_back(void *arg, const PGresult *result, const struct err *e
     struct supervisor *s = arg;
     (void)result;
     s->dispatch.changing--;
+    FAULT_IF(!err, PARENT_REFUSED);
     if (err) {
         log_warn("a refusal was not recorded, repeated soon", LERR(err));
         s->dispatch.owned_wanted = true;
@@ -26,6 +28,7 @@ static void on_given_back(void *arg, const PGresult *result, const struct err *e
 }
 
 static void give_back(struct supervisor *s, const struct claim *c) {
+    FAULT(PARENT_REFUSING);
     if (claim_send(s->pool, c, on_given_back, s, NULL) == 0)
         s->dispatch.changing++;
     else
@@ -158,6 +161,7 @@ static void make_and_start(const struct coming *c, struct child *child) {
     struct err err = {0};
     if (make_directory(s, &c->job, c->spec, &err) == 0) {
         s->dispatch.directory_pause_ms = 0;
+        FAULT(PARENT_DIRECTORY_MADE);
         log_info("job claimed", LS("job", c->job.job), LI("attempt", c->job.number),
                  LI("token", c->job.token));
         care_start(s, child);
@@ -193,6 +197,7 @@ static void on_described(void *arg, const PGresult *result, const struct err *er
     if ((!child && !c->wait) || s->phase == PHASE_LEAVING)
         return; /* the next start finds it without a directory */
     if (!err && !wait && may_begin(s)) {
+        FAULT(PARENT_DESCRIBED);
         make_and_start(c, child);
         dispatch_kick(s);
         return;

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "orchestrator/supervisor/supervisor_private.h"
+#include "proto/fault_points.h"
 #include "proto/journal.h"
 
 enum { LIST_MAX = 65536 };
@@ -75,9 +76,11 @@ void adopt_directory(struct supervisor *s, const char *name) {
         return;
     }
     log_info("attempt taken up again", LS("attempt", name));
+    FAULT(PARENT_ADOPTING);
     if (care_add_runner(s, name, attempt ? attempt->spec : NULL) < 0)
         log_error("too many children, the attempt waits", LS("attempt", name),
                   LI("children_max", CHILDREN_MAX));
+    FAULT(PARENT_ADOPTED);
 }
 
 bool adopt_is_done(const struct supervisor *s, const char *name) {

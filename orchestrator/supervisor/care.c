@@ -17,6 +17,7 @@
 #include "orchestrator/supervisor/supervisor_private.h"
 #include "proto/child.h"
 #include "proto/control.h"
+#include "proto/fault_points.h"
 
 static void child_died(struct supervisor *s, struct child *child, const struct death *death);
 
@@ -53,6 +54,7 @@ static int send_config(struct supervisor *s, const struct child *child, struct e
 static void on_ready(struct child *child) {
     if (child->state != CHILD_STARTED)
         return;
+    FAULT_IF(child->role == CHILD_RUNNER, PARENT_RUNNER_READY);
     child->state = CHILD_READY;
     if (child->role == CHILD_GATEWAY)
         health_tell(child->supervisor);
@@ -191,12 +193,14 @@ static int start(struct supervisor *s, struct child *child, struct err *err) {
     };
     if (spawn_child(&what, &child->pid, &child->fd, err) < 0)
         return -1;
+    FAULT_IF(child->role == CHILD_RUNNER, PARENT_RUNNER_SPAWNED);
     child->state = CHILD_STARTED;
     child->born_ms = clock_boot_ms();
     if (watch(s, child, err) < 0)
         return -1;
     if (send_config(s, child, err) < 0)
         return -1;
+    FAULT_IF(child->role == CHILD_RUNNER, PARENT_RUNNER_TOLD);
     if (child->fenced)
         care_cancel(child, false, REASON_REQUESTED);
     return 0;
@@ -267,6 +271,7 @@ static int on_restart_timer(sd_event_source *source, uint64_t usec, void *arg) {
     (void)usec;
     if (s->phase == PHASE_LEAVING)
         return 0;
+    FAULT_IF(child->role == CHILD_RUNNER, PARENT_RUNNER_AGAIN);
     if (!directory_is_gone(s, child)) {
         care_start(s, child);
         return 0;
@@ -295,6 +300,8 @@ static void child_died(struct supervisor *s, struct child *child, const struct d
                                  ? RESTART_DONE
                                  : restart_decide(&child->restart, death, random, &delay_ms);
     obituary_write(child, death, what, delay_ms);
+    FAULT_IF(child->role == CHILD_RUNNER && what == RESTART_DONE, PARENT_RUNNER_ENDED);
+    FAULT_IF(child->role == CHILD_RUNNER && what == RESTART_AGAIN, PARENT_RUNNER_DIED);
     forget_process(child);
     if (child->role == CHILD_RUNNER && what == RESTART_AGAIN && child->restart.faults >= RESTART_FAULTS_MAX)
         adopt_give_up(s, child->name);

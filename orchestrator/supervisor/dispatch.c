@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "orchestrator/supervisor/supervisor_private.h"
+#include "proto/fault_points.h"
 
 static bool works(const struct supervisor *s) {
     return s->phase == PHASE_STARTING || s->phase == PHASE_RUNNING;
@@ -57,6 +58,7 @@ static void on_claimed(void *arg, const PGresult *result, const struct err *err)
         d->owned_wanted = true; /* it may have taken effect */
         return;
     }
+    FAULT_IF(PQntuples(result) > 0, PARENT_CLAIMED);
     admit_rows(s, result);
     if (again || PQntuples(result) > 0)
         dispatch_kick(s);
@@ -91,6 +93,7 @@ void dispatch_kick(struct supervisor *s) {
     struct claim c;
     claim_take(&c, &want);
     d->claiming = dispatch_send(s, &c, on_claimed, "claim");
+    FAULT(PARENT_CLAIM_SENT);
 }
 
 static int on_retry_timer(sd_event_source *source, uint64_t usec, void *arg) {
@@ -136,6 +139,7 @@ static void on_fetched(void *arg, const PGresult *result, const struct err *err)
         dispatch_complain(s, "fetch", err);
         s->dispatch.owned_wanted = true;
     } else if (works(s)) {
+        FAULT(PARENT_FETCHED);
         admit_rows(s, result);
     }
     dispatch_kick(s);
@@ -158,6 +162,7 @@ static void on_owned(void *arg, const PGresult *result, const struct err *err) {
     struct supervisor *s = arg;
     struct dispatch *d = &s->dispatch;
     d->owning = false;
+    FAULT_IF(!err, PARENT_OWNED);
     if (err) {
         dispatch_complain(s, "owned", err);
         d->owned_wanted = true;

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "orchestrator/supervisor/supervisor.h"
 #include "orchestrator/supervisor/supervisor_private.h"
+#include "proto/fault_points.h"
 
 static int on_heartbeat_timer(sd_event_source *source, uint64_t usec, void *arg);
 
@@ -67,6 +68,7 @@ static void on_heartbeat(void *arg, const PGresult *result, const struct err *er
         register_again(s);
         return;
     }
+    FAULT(PARENT_BEATEN);
     note_beat(s);
     dispatch_recovered(s);
     if (s->dispatch.owned_wanted)
@@ -103,6 +105,7 @@ void lease_beat(struct supervisor *s) {
     };
     struct claim_self self = startup_self(s);
     s->beat_sent_ms = clock_boot_ms();
+    FAULT(PARENT_BEATING);
     claim_heartbeat(&c, &self, &beat);
     s->heartbeat_sent = claim_send(s->pool, &c, on_heartbeat, s, NULL) == 0;
 }
@@ -128,6 +131,7 @@ static void on_left(void *arg, const PGresult *result, const struct err *err) {
     (void)result;
     if (err)
         log_warn("clean exit not recorded, others wait for the lease", LERR(err));
+    FAULT_IF(!err, PARENT_LEFT);
     s->leave_recorded = true;
     leave_check(s);
 }

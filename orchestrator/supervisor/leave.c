@@ -17,6 +17,7 @@
 #include "orchestrator/supervisor/supervisor.h"
 #include "orchestrator/supervisor/supervisor_private.h"
 #include "proto/attempt.h"
+#include "proto/fault_points.h"
 
 static int on_leave_timer(sd_event_source *source, uint64_t usec, void *arg) {
     struct supervisor *s = arg;
@@ -32,6 +33,7 @@ void leave_now(struct supervisor *s, int exit_status) {
         return;
     struct children_sum sum = children_sum(&s->children);
     log_info("leaving", LI("jobs_left_running", sum.runners), LI("exit", exit_status));
+    FAULT(PARENT_LEAVING);
     s->phase = PHASE_LEAVING;
     s->exit_status = exit_status;
     lease_leave(s);
@@ -95,6 +97,8 @@ static int on_attempts_change(sd_event_source *source, const struct inotify_even
 /* Waits in this phase until leave_check() finds nothing left, at most so long. */
 static void wait_in(struct supervisor *s, enum phase phase, int64_t ms) {
     s->phase = phase;
+    FAULT_IF(phase == PHASE_DRAINING, PARENT_DRAINING);
+    FAULT_IF(phase == PHASE_CANCELING, PARENT_CANCELING);
     if (!s->attempts_watch && sd_event_add_inotify_fd(s->loop, &s->attempts_watch, s->state.attempts_fd,
                                                       IN_DELETE | IN_MOVED_FROM, on_attempts_change, s) < 0)
         log_warn("attempt directories cannot be watched, waiting for the time-out instead");

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "orchestrator/supervisor/supervisor_private.h"
+#include "proto/fault_points.h"
 
 static enum reason cancel_reason(const char *word) {
     enum reason reason;
@@ -17,12 +18,14 @@ static void give(struct supervisor *s, const struct claim_order *order) {
         children_find_runner(&s->children, attempt_dir_name(order->job, (int)order->number, name));
     if (!runner)
         return;
+    FAULT(PARENT_ORDERED);
     if (order->run_extra_ms > 0)
         care_extend(runner, order->run_extra_ms);
     if (order->cancel)
         care_cancel(runner, order->force, cancel_reason(order->reason));
     if (order->overdue_ms > 0)
         care_replace(runner, order->overdue_ms);
+    FAULT(PARENT_ORDER_GIVEN);
 }
 
 static void on_orders(void *arg, const PGresult *result, const struct err *err) {

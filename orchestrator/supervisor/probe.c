@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "orchestrator/supervisor/supervisor.h"
 #include "orchestrator/supervisor/supervisor_private.h"
+#include "proto/fault_points.h"
 
 enum { PROBE_RETRY_MS = 1000, PROBE_RETRY_MAX_MS = 8000 };
 
@@ -48,6 +49,7 @@ void probe_answered(struct supervisor *s, const struct control *answer) {
     health_set(s, HEALTH_ENGINE, answer->ok, answer->ok ? "" : answer->detail);
     if (!answer->ok)
         return;
+    FAULT(PARENT_PROVED);
     s->phase = PHASE_RUNNING;
     keep_cgroup(s, answer->cgroup);
     if (*answer->warning)

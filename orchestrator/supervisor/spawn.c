@@ -16,10 +16,20 @@
 #include "base/fdutil.h"
 #include "base/mem.h"
 #include "proto/child.h"
+#include "proto/fault_points.h"
 
 static const char own_prefix[] = "BERTH_";
 
-/* The parent's environment without its settings: a child gets those, secrets among them, over its socket. */
+/* The parent's environment without its settings: a child gets those, secrets among them, over its socket.
+ * What a test wants of fault points is no setting, and meant for all processes. */
+static bool is_for_children(const char *variable) {
+#ifdef BERTH_FAULTS
+    if (strncmp(variable, FAULT_VARIABLE "=", sizeof FAULT_VARIABLE) == 0)
+        return true;
+#endif
+    return strncmp(variable, own_prefix, sizeof own_prefix - 1) != 0;
+}
+
 static char **child_environment(void) {
     size_t count = 0;
     while (environ[count])
@@ -27,7 +37,7 @@ static char **child_environment(void) {
     char **env = mem_alloc((count + 1) * sizeof *env);
     size_t kept = 0;
     for (size_t i = 0; i < count; i++)
-        if (strncmp(environ[i], own_prefix, sizeof own_prefix - 1) != 0)
+        if (is_for_children(environ[i]))
             env[kept++] = environ[i];
     return env;
 }

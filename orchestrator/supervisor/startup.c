@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "orchestrator/db/migrate.h"
 #include "orchestrator/supervisor/supervisor_private.h"
+#include "proto/fault_points.h"
 
 enum {
     SLOTS_PER_CORE = 2,
@@ -233,8 +234,10 @@ static int register_name(struct supervisor *s, struct db *db, const struct ctx *
         struct claim_holder holder;
         AUTO_RESULT PGresult *r = NULL;
         claim_register(&c, &self, s->settings.slots, s->settings.lease_ms);
+        FAULT(PARENT_REGISTERING);
         if (claim_exec(db, ctx, &c, &r, err) < 0)
             return err_wrap(err, "register orchestrator %s", self.name);
+        FAULT(PARENT_REGISTERED);
         if (claim_registered(r, &holder))
             return 0;
         bool beats = first_beat_us && holder.heartbeat_us != first_beat_us;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "orchestrator/supervisor/supervisor_private.h"
+#include "proto/fault_points.h"
 
 static void on_notify(void *arg, const char *channel, const char *payload) {
     dispatch_hint(arg, channel, payload);
@@ -77,6 +78,7 @@ static int begin(struct supervisor *s, struct err *err) {
     for (size_t i = 0; i < ARRAY_LEN(roles); i++)
         care_start(s, care_add(s, roles[i], ""));
     health_look(s);
+    FAULT(PARENT_CHILDREN);
     adopt_all(s);
     probe_begin(s);
     return 0;
@@ -84,6 +86,7 @@ static int begin(struct supervisor *s, struct err *err) {
 
 static void finish(struct supervisor *s) {
     s->phase = PHASE_LEAVING;
+    FAULT(PARENT_ENDING);
     care_kill_all(s);
     dispatch_end(s);
     if (s->pool)

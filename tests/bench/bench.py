@@ -2,15 +2,18 @@
 import datetime
 import http.client
 import json
+import signal
 import socket
 import statistics
 import subprocess
 import sys
 import time
 
-from support import IMAGE, Berth, Postgres
+from support import IMAGE, Berth, Postgres, wait_until
 
 RUNS = 10
+RUNNING = 20
+RESTARTS = 5
 
 
 class EngineConnection(http.client.HTTPConnection):
@@ -80,7 +83,37 @@ def flood(berth):
     row("1 GB of short lines into the log (median)", statistics.median(figures), "into a file of the container", statistics.median(floors), "ms")
 
 
-ALL = {"services": services, "flood": flood}
+def start_ms(berth, is_there):
+    """From the start of berthd, which has ended, to what is looked for."""
+    begin = time.monotonic()
+    berth.start(wait=False)
+    wait_until(is_there, "it is there", every=0.002)
+    took = (time.monotonic() - begin) * 1000
+    wait_until(berth.ready, "berthd is ready")
+    return took
+
+
+def restart(berth):
+    """kill -9 of berthd under 20 running jobs, and a restart: until each has a runner again that has locked it."""
+    floors, figures = [], []
+    for _ in range(RESTARTS):
+        berth.stop(signal.SIGKILL)
+        floors.append(start_ms(berth, berth.ready))
+    jobs = [berth.script("echo up; exec sleep 600", limits={"memory": "16m"}) for _ in range(RUNNING)]
+    for job in jobs:
+        wait_until(lambda: berth.output(job), "they run")
+    for _ in range(RESTARTS):
+        berth.stop(signal.SIGKILL)
+        wait_until(lambda: not berth.supervised(), "its runners are dead")
+        figures.append(start_ms(berth, lambda: len(berth.supervised()) == RUNNING))
+    for job in jobs:
+        berth.cancel(job, force=True)
+        berth.wait(job)
+    row(f"kill -9 of berthd, restart → all {RUNNING} running jobs are supervised again (median)", statistics.median(figures),
+        "an idle berthd gets ready", statistics.median(floors), "ms")
+
+
+ALL = {"services": services, "flood": flood, "restart": restart}
 
 
 def main():
@@ -90,7 +123,7 @@ def main():
     print(f"{version}, {datetime.date.today()}, {cpu}\n\n| what | figure | floor | of the floor | ratio |\n|---|---|---|---|---|")
     postgres = Postgres()
     try:
-        berth = Berth(postgres)
+        berth = Berth(postgres, BERTH_SLOTS=str(RUNNING))
         try:
             for name in names:
                 ALL[name](berth)

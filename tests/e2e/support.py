@@ -2,6 +2,7 @@
 import base64
 import contextlib
 import glob
+import itertools
 import json
 import os
 import pathlib
@@ -58,7 +59,7 @@ class Postgres:
         with open(self.data / "postgresql.conf", "a", encoding="utf-8") as conf:
             conf.write(f"listen_addresses = ''\nunix_socket_directories = '{self.socket}'\nfsync = off\nmax_connections = 400\n")
         self.start()
-        self.databases = 0
+        self.numbers = itertools.count(1)
 
     def prepare(self):
         """Before there is anything in the data directory."""
@@ -81,8 +82,7 @@ class Postgres:
         return done.stdout.strip()
 
     def new_database(self):
-        self.databases += 1
-        name = f"berth{self.databases}"
+        name = f"berth{next(self.numbers)}"
         self.sql(f"create database {name}")
         return name
 
@@ -181,6 +181,12 @@ class Berth:
                 role = "runner" if b"berth-runner" in words[0] else words[1].decode()
                 found.setdefault(role, []).append(int(pathlib.Path(stat).parent.name))
         return found
+
+    def supervised(self):
+        """Names of the attempts that a live runner has locked."""
+        held = {line.split()[5].rsplit(":", 1)[1] for line in pathlib.Path("/proc/locks").read_text().splitlines() if line.split()[1] == "FLOCK"}
+        attempts = self.state / "attempts"
+        return {name for name in os.listdir(attempts) if name[0] != "." and str(os.stat(attempts / name).st_ino) in held}
 
     def stop(self, how=signal.SIGTERM):
         if self.process and self.process.poll() is None:

@@ -29,6 +29,15 @@ Test(probe, all_is_well) {
     expect_probe(true, rig.state);
 }
 
+Test(probe, what_a_killed_one_has_left_goes) {
+    AUTO_BUF struct buf none = BUF(RIG_OUTPUT_MAX);
+    rig_shell(
+        "mkdir -p ${RUNNER##* }/probe && touch ${RUNNER##* }/probe/0.asked ${RUNNER##* }/probe/0.answered",
+        &none);
+    rig_start_probe(NULL, false);
+    expect_probe(true, rig.state);
+}
+
 Test(probe, another_directory) {
     rig_start_probe(NULL, true);
     expect_probe(false, "at the same path");

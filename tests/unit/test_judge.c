@@ -193,3 +193,15 @@ Test(judge, of_copies_of_init_only_old_unused_ones_of_another_version_go) {
     cr_assert_null(judge_init("berth-init-0123456789ab.new", current, false, old));
     cr_assert_null(judge_init("other", current, false, old));
 }
+
+Test(judge, our_probe_goes_at_once_where_none_can_be_at_work) {
+    const struct world world = {0};
+    struct judge_view view = view_of(&world);
+    struct judge_thing probe =
+        whole((struct judge_thing){.role = "probe", .created_us = 100 * HOUR_US - JUDGE_FRESH_US});
+    cr_assert_null(judge_orphan(&probe, &view));
+    view.no_probe = true;
+    cr_assert_not_null(judge_orphan(&probe, &view));
+    probe.instance = "theirs";
+    cr_assert_null(judge_orphan(&probe, &view));
+}
