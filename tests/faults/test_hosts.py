@@ -37,6 +37,12 @@ def hosts(postgres, ledger):
         host.destroy()
 
 
+@pytest.fixture
+def only_long(long):
+    if not long:
+        pytest.skip("only with --long")
+
+
 def run_beside(host, state):
     """A second berthd with the name of this one, to its end."""
     return subprocess.run([str(BUILD / "orchestrator" / "berthd"), "run"], capture_output=True, text=True, timeout=90,
@@ -66,6 +72,8 @@ def test_a_second_one_of_the_same_name_is_refused_and_a_restart_is_not(hosts, le
     assert (view["status"], view["attempt"], host.output(job), ledger.attempts(job)) == ("succeeded", 1, b"end\n", [1]), view
 
 
+@pytest.mark.fault("a copied state directory", how="cp, a second berthd on it",
+                   holds="the second one refuses to start")
 def test_a_copy_of_the_state_directory_is_noticed(hosts, elsewhere):
     host = hosts()
     shutil.copytree(host.state, f"{elsewhere}/copy", ignore=shutil.ignore_patterns("berthd.log", "sanitizer*"))
@@ -74,7 +82,7 @@ def test_a_copy_of_the_state_directory_is_noticed(hosts, elsewhere):
     assert host.submit_and_wait("true")["status"] == "succeeded", "the first one is not disturbed"
 
 
-def test_a_directory_that_was_moved_is_taken_for_itself_when_the_lease_is_over(hosts, elsewhere):
+def test_a_directory_that_was_moved_is_taken_for_itself_when_the_lease_is_over(hosts, elsewhere, only_long):
     host = hosts()
     host.kill()
     moved = f"{elsewhere}/moved"
@@ -161,7 +169,7 @@ def test_a_woken_host_does_not_begin_what_was_taken_over(hosts, ledger):
     assert ledger.attempts(job) == [2]
 
 
-def test_what_waited_for_the_lease_begins_when_it_holds_again(hosts, ledger):
+def test_what_waited_for_leave_to_begin_begins_when_it_comes(hosts, ledger, only_long):
     """Alone, nobody takes the job from it."""
     first = hosts()
     job = prepared(first, ledger)
@@ -176,7 +184,9 @@ def test_what_waited_for_the_lease_begins_when_it_holds_again(hosts, ledger):
 
 
 @pytest.mark.parametrize("how", ["frozen", "cut off"])
-def test_a_host_that_is_away_for_less_than_lost_after_goes_on(postgres, hosts, ledger, how):
+def test_a_host_that_is_away_for_less_than_lost_after_goes_on(postgres, hosts, ledger, how, long):
+    if how == "frozen" and not long:
+        pytest.skip("only with --long: tests/e2e/test_lost.py freezes, too")
     second = hosts()
     second.request("POST", f"/v1/orchestrators/{second.instance}/drain")
     cable = Cable(postgres)
@@ -202,6 +212,8 @@ def test_a_host_that_is_away_for_less_than_lost_after_goes_on(postgres, hosts, l
         cable.destroy()
 
 
+@pytest.mark.fault("a host that wakes up too late", how="SIGSTOP for longer than lease and BERTH_LOST_AFTER",
+                   holds="its containers and directories go, its reports are refused")
 def test_a_woken_zombie_stops_its_containers_and_says_nothing(hosts, ledger):
     first = hosts()
     job = first.starts(ledger, "i=0; while [ $i -lt 6000 ]; do echo $BERTH_ATTEMPT; i=$((i+1)); sleep 0.1; done",
@@ -249,7 +261,7 @@ def test_a_clean_exit_is_no_death_within_its_time_and_is_one_behind_it(hosts, le
     assert shown()["state"] == "left"
 
 
-def test_nobody_is_judged_by_one_that_was_away_itself(hosts, ledger):
+def test_nobody_is_judged_by_one_that_was_away_itself(hosts, ledger, only_long):
     """Both are frozen; the one that wakes first does not take the other for dead at once."""
     first = hosts(BERTH_LEASE="8s")
     second = hosts(BERTH_LEASE="8s")
