@@ -27,8 +27,8 @@ enum {
 static const int64_t host_reserve_min_bytes =
     INT64_C(512) * 1024 * 1024; /* but at least this, if there is twice as much */
 
-/* Each runner takes some here, and each attempt some in the scribe, which inherits this. The soft limit of most
- * systems, 1024, is for programs that use select(). */
+/* Each runner takes some here, and each attempt some in the scribe, which inherits this. The soft limit of
+ * most systems, 1024, is for programs that use select(). */
 void startup_raise_descriptors(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= DESCRIPTORS_WANTED)

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/pidfd.h>
 #include <unistd.h>
 
@@ -18,9 +19,12 @@ enum {
 static size_t read_pids(const char *dir, pid_t pids[CLEAR_PIDS_MAX]) {
     AUTO_FREE char *path = mem_printf("%s/cgroup.procs", dir);
     AUTO_FILE FILE *file = fopen(path, "re");
-    size_t count = 0;
-    while (file && count < CLEAR_PIDS_MAX && fscanf(file, "%d", &pids[count]) == 1)
+    AUTO_FREE char *line = NULL;
+    size_t count = 0, size = 0;
+    while (file && count < CLEAR_PIDS_MAX && getline(&line, &size, file) > 0) {
+        pids[count] = (pid_t)strtol(line, NULL, 10);
         count += pids[count] > 0; /* 0: of another pid namespace */
+    }
     return count;
 }
 

@@ -117,11 +117,12 @@ Test(limits, what_is_in_use_is_not_removed) {
 }
 
 /* A process in a group below the attempt's, as an engine leaves it that was killed while it made a container;
- * frozen, where this hierarchy can do that. Returns its number. */
+ * frozen, where this hierarchy can do that, but not before it has let go of our pipe. Returns its number. */
 static pid_t leave_behind(const char *hierarchy) {
     AUTO_BUF struct buf out = BUF(RIG_OUTPUT_MAX);
     AUTO_FREE char *line = mem_printf(
         "dir=/sys/fs/cgroup/%s%s/half/made; mkdir -p $dir; sleep 600 >/dev/null 2>&1 & "
+        "until grep -qx sleep /proc/$!/comm; do :; done; "
         "echo $! >$dir/cgroup.procs; [ ! -e $dir/freezer.state ] || echo FROZEN >$dir/freezer.state; echo $!",
         hierarchy, parent);
     cr_assert_eq(rig_shell(line, &out), 0, "%s", buf_str(&out));
