@@ -5,8 +5,9 @@
  * with EX_BUG (70): its supervisor starts it anew, and everything it had to keep is on disk or in Postgres.
  * Sizes that come from outside are checked against a named bound before they get here.
  *
- * Libraries that we give a bounded amount of work (jansson, libcurl) are told to ask here, too: one of them that
- * has no memory says "wrong" in so many ways that a line of a journal would be passed over, or a job refused.
+ * Libraries that we give a bounded amount of work (jansson, libcurl) are told to ask here, too: one of them
+ * that has no memory says "wrong" in so many ways that a line of a journal would be passed over, or a job
+ * refused.
  */
 #ifndef BERTH_BASE_MEM_H
 #define BERTH_BASE_MEM_H

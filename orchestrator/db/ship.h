@@ -15,8 +15,8 @@
  * behind it. While the attempt goes on, that first row moves up, and lies at most one chunk before where the
  * tail begins; in the transaction that ends the attempt it is trimmed, so that head and tail together are
  * log_limit bytes exactly.
- * - attempts.log_expired: its rows were removed for their age (keep.h), stored_bytes is 0 then and log_complete
- * false; all of it is one gap of cause "expired".
+ * - attempts.log_expired: its rows were removed for their age (keep.h), stored_bytes is 0 then and
+ * log_complete false; all of it is one gap of cause "expired".
  * - A log is truncated when log_bytes > log_limit. stored_bytes counts bytes in rows, without gaps.
  * - A character may be split between two rows. Bytes of several spools (main, services, Berth's own words)
  * lie in the order in which they were taken over; segments carry the stream's number (proto/stream.h), the

@@ -15,7 +15,7 @@ struct trouble {
     const char *state;    /* a word for /readyz */
     const char *text;     /* a sentence's part, for people */
     int retry_s;          /* when asking again makes sense */
-    int lasts_ms;         /* for so long after a refusal the database counts as in this state; 0: this once only */
+    int lasts_ms; /* for so long after a refusal the database counts as in this state; 0: this once only */
 };
 
 /* NULL: it is not one of these. */

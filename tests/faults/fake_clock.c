@@ -1,5 +1,6 @@
-/* Preloaded by test_clock.py: the wall clock of a process is off by what stands in the file FAKE_CLOCK_FILE, which a test changes
- * while the process runs. Every other clock is as it is, as when somebody sets the time of a machine. */
+/* Preloaded by test_clock.py: the wall clock of a process is off by what stands in the file FAKE_CLOCK_FILE,
+ * which a test changes while the process runs. Every other clock is as it is, as when somebody sets the time
+ * of a machine. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>

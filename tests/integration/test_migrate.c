@@ -165,13 +165,12 @@ Test(migrate, logs_are_compressed_with_lz4_in_every_partition) {
     open_database("lz4");
     migrate();
     cr_assert_eq(
-        db_run(
-            db, &ctx,
-            "create table berth.p partition of berth.log_chunks for values from ('2030-01-01') to "
-            "('2030-01-02'); insert into berth.log_chunks (attempt_id, created_on, log_offset, "
-            "bytes) select 1, d::date, 0, convert_to(repeat('berth ', 20000), 'UTF8') from "
-            "unnest(array['2030-01-01', '2026-01-01']) d",
-            &err),
+        db_run(db, &ctx,
+               "create table berth.p partition of berth.log_chunks for values from ('2030-01-01') to "
+               "('2030-01-02'); insert into berth.log_chunks (attempt_id, created_on, log_offset, "
+               "bytes) select 1, d::date, 0, convert_to(repeat('berth ', 20000), 'UTF8') from "
+               "unnest(array['2030-01-01', '2026-01-01']) d",
+               &err),
         0, "%s", err.text);
     cr_expect_eq(number("select count(*) from berth.log_chunks where pg_column_compression(bytes) = 'lz4'"),
                  2);
