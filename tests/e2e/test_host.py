@@ -34,8 +34,9 @@ def test_networks_and_groups_of_no_live_attempt_are_removed(new_berth):
         path.mkdir()
     wait_until(lambda: not groups(berth, f"{dead}.1"), "the group is gone")
     wait_until(lambda: not docker("network", "ls", "-q", "--no-trunc", "--filter", f"id={network}"), "the network is gone")
-    removed = {(line["kind"], line["name"]) for line in berth.log_lines() if line.get("msg") == "orphan removed"}
-    assert {("network", f"berth-{dead}-1"), ("cgroup", f"/berth-{berth.instance}/{dead}.1")} <= removed, removed
+    removed = lambda: {(line["kind"], line["name"]) for line in berth.log_lines() if line.get("msg") == "orphan removed"}
+    wait_until(lambda: {("network", f"berth-{dead}-1"), ("cgroup", f"/berth-{berth.instance}/{dead}.1")} <= removed(),
+               lambda: f"both are told: {removed()}")
     assert groups(berth, f"{job}.1"), "the live one's group stays"
     assert docker("network", "ls", "-q", "--filter", f"name=berth-{job}-1"), "the live one's network stays"
     assert docker("volume", "ls", "-q", "--filter", f"name=berth-test-{dead}"), "a tenant's volume stays"
