@@ -5,9 +5,8 @@
  * The names are those of proto/fault_points.h. What is wanted:
  *
  *   scribe.committed:2                   SIGKILL when this process passes the point for the second time
- *   scribe.committed:2,parent.left:1@DIR of all processes that count in DIR together, the one that passes the
- *                                        point as the second (as the first) dies, and no other ever: a part
- * that is started again lives on
+ *   scribe.committed:2,parent.left:1@DIR of all processes that count in DIR together the one that passes the
+ *                                        point as the second (as the first) dies, and no other ever
  *
  * DIR/<point> has a line with the process id for each pass, so the N-th line tells who died.
  */

@@ -6,11 +6,6 @@
 #include "base/mem.h"
 #include "client/jobs.h"
 
-static const char *text_of(const json_t *doc, const char *key) {
-    const char *text = json_get_string(doc, key);
-    return text ? text : "";
-}
-
 static void print_orchestrator(const json_t *doc, const struct jobs_options *options) {
     if (options->common.output == OUTPUT_JSON)
         print_json(doc);

@@ -35,4 +35,7 @@ typedef int jobs_act(struct remote *remote, const char *id, const struct jobs_op
 int jobs_each(struct remote *remote, int argc, char **argv, int first, const struct jobs_options *options,
               jobs_act *act);
 
+/* Of an answer of the server; "" where there is none. */
+const char *text_of(const json_t *doc, const char *key);
+
 #endif

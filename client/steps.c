@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "client/jobs.h"
 
-static const char *text_of(const json_t *doc, const char *key) {
+const char *text_of(const json_t *doc, const char *key) {
     const char *text = json_get_string(doc, key);
     return text ? text : "";
 }

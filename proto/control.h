@@ -7,11 +7,9 @@
  * cancel    to runner  force (bool), reason ("requested", "shutdown", "superseded")
  * extend    to runner  run_ms: by so much the run deadline is to lie behind what the spec says, in all (not:
  *                      more)
- * begin     both       from a runner: may the command be begun? to it: it may, once and for all
  * probed    to parent  ok (bool), detail, cgroup, warning: answer of `berth-runner --probe`
  * begin     both       from a runner: may the command be begun? to it: it may, once and for all
- * health    to parent (of the reaper), to gateway  part, ok (bool), detail: whether a dependency of jobs is
- * there
+ * health    to parent, to gateway  part, ok (bool), detail: whether what jobs need is there
  *
  * A strict decoder: an unknown type or a wrong field is an error, so that a version skew is loud.
  */

@@ -138,10 +138,14 @@ static int settle_start(struct part *part) {
 }
 
 /* An engine that was killed while it started the container finds what containerd has made of it in its way
- * and will never start it (moby, libcontainerd: "task <id>: already exists"). Whether the command has begun
- * nobody can say; what is left of it is killed with the attempt's control group. */
+ * and will never start it (moby, libcontainerd: "task <id>: already exists", "id already in use"). Whether
+ * the command has begun nobody can say; what is left of it is killed with the attempt's control group. */
 static bool is_forgotten(const struct err *err) {
-    return err->kind == ERR_ENGINE && strstr(err->text, ": task ") && strstr(err->text, "already exists");
+    static const char *const words[] = {": already exists", "id already in use"};
+    for (size_t i = 0; err->kind == ERR_ENGINE && i < ARRAY_LEN(words); i++)
+        if (strstr(err->text, words[i]))
+            return true;
+    return false;
 }
 
 /* The start deadline stands still meanwhile: *ret_ctx is under the later one. */

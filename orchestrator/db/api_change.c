@@ -24,7 +24,10 @@ static const char insert_sql[] =
 static const char cancel_sql[] =
     "with j as (update berth.jobs set"
     "  finished_at = case when " WAITS_ " then clock_timestamp() end,"
-    "  message = case when " WAITS_ " then 'The job was canceled while it waited to be run.'"
+    "  message = case when status = 'retrying' then concat_ws(' ',"
+    "              'The job was canceled before its next attempt.',"
+    "              rtrim(split_part(message, '; the next one begins', 1), '.') || '.')"
+    "            when " WAITS_ " then 'The job was canceled while it waited to be run.'"
     "            when status = 'lost' then 'Its orchestrator is not heard of: the job is stopped when that'"
     "             || ' comes back, and ends as errored if it does not.'"
     "            when $3::smallint > 1 or cancel > 1 then 'The job is being killed.'"

@@ -57,6 +57,7 @@ void claim_register(struct claim *c, const struct claim_self *self, int64_t slot
         "  where j.id = t.job_id and j.attempt = t.number and j.orchestrator = t.name),"
         " buried as ("
         "  delete from berth.orchestrators g where starts_with(g.name, $1 || '~')"
+        "  and not exists (select from o where o.ghost = g.name)" /* it gets some by this very statement */
         "  and not exists (select from berth.attempts a where a.orchestrator = g.name"
         "    and a.finished_at is null)),"
         " mine as ("

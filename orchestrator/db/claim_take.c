@@ -67,7 +67,7 @@ void claim_take(struct claim *c, const struct claim_want *want) {
 /* One that had been described and was to be given back when its orchestrator died must not start now. */
 void claim_fetch(struct claim *c, const struct claim_self *self, const char *job, int64_t attempt_id) {
     claim_begin(
-        c, "select" JOB_COLUMNS_ ", j.status = 'preparing' and m.started_at is null"
+        c, "select" JOB_COLUMNS_ ", j.status = 'preparing' and m.licensed_at is null"
            "   and (coalesce(j.run_at > now(), false)"
            "     or berth.key_is_taken(j.id, j.tenant, j.concurrency_key, j.concurrency_max))"
            " from berth.attempts m join berth.jobs j on j.id = m.job_id"

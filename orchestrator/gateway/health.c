@@ -113,8 +113,7 @@ static void on_health(void *arg, const PGresult *result, const struct err *err) 
     }
 }
 
-/* A server with a full disk answers questions all the same, this one too; what it has refused to others
- * tells. */
+/* Whoever asks for health does not want to wait for it. */
 static int on_too_late(sd_event_source *source, uint64_t us, void *arg) {
     struct request *request = arg;
     struct err err = {0};

@@ -20,6 +20,10 @@ static void print_orphan(const char *kind, const char *name, const char *why, co
         printf("%s %s: %s\n", kind, name, why);
 }
 
+static void print_put_off(const char *what, const struct err *why) {
+    fprintf(stderr, "berthd reap: %s were left as they are: %s\n", what, why->text);
+}
+
 /* What `berthd run` keeps in a file of the state directory, a line. */
 static int read_kept(const struct work *work, const char *file, char **ret, struct err *err) {
     AUTO_FREE char *path = mem_printf("%s/%s", work->settings.state_dir, file);
@@ -56,11 +60,12 @@ static int prepare(struct work *work, const struct settings *settings, struct er
 }
 
 int reap_command(const struct settings *settings, bool dry_run) {
+    static const struct sweep_told told = {print_orphan, print_put_off};
     struct err err = {0};
     AUTO_WORK struct work work = {0};
     int orphans = -1;
     if (prepare(&work, settings, &err) == 0)
-        orphans = work_sweep(&work, dry_run, true, print_orphan, &err);
+        orphans = work_sweep(&work, dry_run, true, &told, &err);
     if (orphans < 0) {
         fprintf(stderr, "berthd reap: nothing was removed: %s\n", err.text);
         return CHILD_EXIT_AWAY;

@@ -57,11 +57,16 @@ static void make_days(struct reaper *r) {
         log_warn("no partitions for the logs of the next days yet", LERR(&err));
 }
 
+static void log_put_off(const char *what, const struct err *why) {
+    log_warn("not looked at, the next sweep tries again", LS("what", what), LERR(why));
+}
+
 static void sweep_and_log(struct reaper *r) {
+    static const struct sweep_told told = {log_orphan, log_put_off};
     struct err err = {0};
     int64_t now_ms = clock_boot_ms();
     bool logs = !r->logs_at_ms || now_ms - r->logs_at_ms >= KEEP_LOGS_EVERY_MS;
-    if (work_sweep(&r->work, false, logs, log_orphan, &err) >= 0) {
+    if (work_sweep(&r->work, false, logs, &told, &err) >= 0) {
         if (logs)
             make_days(r);
         r->logs_at_ms = logs ? now_ms : r->logs_at_ms;

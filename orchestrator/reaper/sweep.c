@@ -124,7 +124,7 @@ static int make_plan(const struct sweep *sweep, const struct ctx *parent, struct
     if (confirm(sweep, &ctx, plan, err) < 0)
         return -1;
     files_plan(sweep, &files, &seen, plan);
-    return images_plan(sweep, &ctx, plan, err) < 0 ? -1 : plan_logs(sweep, &ctx, plan, err);
+    return 0;
 }
 
 /* --- how it goes --- */
@@ -184,14 +184,35 @@ static void bury(const struct sweep *sweep, const struct ctx *parent, const stru
     FAULT(REAPER_REMOVING);
     bool failed = !sweep->dry_run && removers[orphan->kind](sweep, &ctx, orphan, &err) < 0;
     FAULT(REAPER_REMOVED);
-    sweep->on_orphan(orphan_kind_name(orphan->kind), orphan->name, orphan->why, failed ? &err : NULL);
+    sweep->told.orphan(orphan_kind_name(orphan->kind), orphan->name, orphan->why, failed ? &err : NULL);
+}
+
+static void bury_all(const struct sweep *sweep, const struct ctx *parent, const struct plan *plan) {
+    for (size_t i = 0; i < plan->count && ctx_state(parent) == CTX_LIVE; i++)
+        bury(sweep, parent, &plan->items[i]);
+}
+
+typedef int plan_more(const struct sweep *sweep, const struct ctx *ctx, struct plan *plan, struct err *err);
+
+/* What may go because it is old. Returns how many. */
+static size_t bury_old(const struct sweep *sweep, const struct ctx *parent, const char *what,
+                       plan_more *more) {
+    AUTO_PLAN struct plan plan = {0};
+    struct err err = {0};
+    struct ctx ctx = ctx_child(parent);
+    ctx_deadline_in(&ctx, SWEEP_LIST_TIMEOUT_MS);
+    if (more(sweep, &ctx, &plan, &err) == 0)
+        bury_all(sweep, parent, &plan);
+    else if (ctx_state(parent) == CTX_LIVE)
+        sweep->told.put_off(what, &err);
+    return plan.count;
 }
 
 int sweep_run(const struct sweep *sweep, const struct ctx *parent, struct err *err) {
     AUTO_PLAN struct plan plan = {0};
     if (make_plan(sweep, parent, &plan, err) < 0)
         return -1;
-    for (size_t i = 0; i < plan.count && ctx_state(parent) == CTX_LIVE; i++)
-        bury(sweep, parent, &plan.items[i]);
-    return (int)plan.count;
+    bury_all(sweep, parent, &plan);
+    return (int)(plan.count + bury_old(sweep, parent, "images", images_plan) +
+                 bury_old(sweep, parent, "logs", plan_logs));
 }

@@ -25,6 +25,13 @@ enum {
     SWEEP_REMOVE_TIMEOUT_MS = 60000,
 };
 
+struct sweep_told {
+    /* For each orphan, and each container that was killed for being overdue; error is NULL when it was
+     * removed (or would be). */
+    void (*orphan)(const char *kind, const char *name, const char *why, const struct err *error);
+    void (*put_off)(const char *what, const struct err *why); /* "images" or "logs": left for the next time */
+};
+
 struct sweep {
     struct engine *engine;
     struct db *db;
@@ -38,12 +45,11 @@ struct sweep {
     bool keep_logs;           /* partitions are looked after with this sweep */
     bool dry_run;
     bool no_probe; /* as in struct judge_view */
-    /* Told for each orphan, and each container that was killed for being overdue; error is NULL when it was
-     * removed (or would be). */
-    void (*on_orphan)(const char *kind, const char *name, const char *why, const struct err *error);
+    struct sweep_told told;
 };
 
-/* How many of these there were; -1 when one side could not be seen whole: then nothing was touched. */
+/* How many orphans there were; -1 when one side could not be seen whole: then nothing was touched. Images and
+ * logs come behind and are no reason to leave orphans where they are. */
 int sweep_run(const struct sweep *sweep, const struct ctx *ctx, struct err *err);
 
 #endif

@@ -20,11 +20,14 @@ static int64_t low_mark(const struct settings *s) {
     return s->images_low_bytes ? s->images_low_bytes : s->images_high_bytes / 4 * 3;
 }
 
-int work_sweep(struct work *work, bool dry_run, bool keep_logs, work_told *on_orphan, struct err *err) {
+int work_sweep(struct work *work, bool dry_run, bool keep_logs, const struct sweep_told *told,
+               struct err *err) {
     const char *state_dir = work->settings.state_dir;
     AUTO_FD int state_fd = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (state_fd < 0)
+        return err_sys(err, "open %s", state_dir);
     AUTO_FD int attempts_fd = openat(state_fd, PLACE_ATTEMPTS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (state_fd < 0 || attempts_fd < 0)
+    if (attempts_fd < 0)
         return err_sys(err, "open %s/" PLACE_ATTEMPTS, state_dir);
     struct ctx ctx = ctx_child(&work->ctx);
     ctx_deadline_in(&ctx, SWEEP_LIST_TIMEOUT_MS);
@@ -44,7 +47,7 @@ int work_sweep(struct work *work, bool dry_run, bool keep_logs, work_told *on_or
                           .keep_logs = keep_logs,
                           .dry_run = dry_run,
                           .no_probe = work->child,
-                          .on_orphan = on_orphan};
+                          .told = *told};
     return sweep_run(&sweep, &work->ctx, err);
 }
 

@@ -19,12 +19,11 @@ struct work {
     bool child; /* of berthd, which starts it when its probe has ended, and makes no other */
 };
 
-typedef void work_told(const char *kind, const char *name, const char *why, const struct err *error);
-
 /* Engine and database, without any input or output yet. */
 int work_open(struct work *work, struct err *err);
 /* keep_logs: logs that have expired are removed with this one. */
-int work_sweep(struct work *work, bool dry_run, bool keep_logs, work_told *on_orphan, struct err *err);
+int work_sweep(struct work *work, bool dry_run, bool keep_logs, const struct sweep_told *told,
+               struct err *err);
 void work_done(struct work *work);
 #define AUTO_WORK CLEANUP(work_done)
 

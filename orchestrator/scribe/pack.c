@@ -194,15 +194,25 @@ static void take_output(struct pack *pack, const struct spool_header *header, co
     pack->ahead -= header->len;
 }
 
+/* No log grows longer than PACK_LOG_BYTES_MAX by it. */
+static void add_garbage(struct pack *pack, int64_t bytes) {
+    int64_t most = PACK_LOG_BYTES_MAX - pack->at.log_bytes - pack->garbage;
+    most = most > 0 ? most : 0;
+    pack->garbage += bytes < most ? bytes : most;
+}
+
+void pack_hole(struct pack *pack, int64_t raw_bytes) {
+    add_garbage(pack, raw_bytes);
+    pack->at.raw_pos[pack->source] += raw_bytes;
+}
+
 /* Returns false when the record says what cannot be. */
 static bool take_lost(struct pack *pack, const unsigned char *payload) {
     struct spool_lost lost;
     memcpy(&lost, payload, sizeof lost);
     if (lost.bytes < 1)
         return false;
-    int64_t most = PACK_LOG_BYTES_MAX - pack->at.log_bytes - pack->garbage;
-    most = most > 0 ? most : 0;
-    pack->garbage += lost.bytes < most ? lost.bytes : most;
+    add_garbage(pack, lost.bytes);
     pack->gap_here = true;
     return true;
 }

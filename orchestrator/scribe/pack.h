@@ -84,6 +84,8 @@ void pack_source(struct pack *pack, unsigned source, unsigned shares, int64_t ah
  * incomplete record or the source's share is used up. final: nothing will be added to the spool any more, so
  * an incomplete record is garbage. */
 size_t pack_take(struct pack *pack, const unsigned char *bytes, size_t len, bool final);
+/* So many raw bytes of the source are a hole in the file: garbage, as pack_take() would find it. */
+void pack_hole(struct pack *pack, int64_t raw_bytes);
 bool pack_is_full(const struct pack *pack); /* the source's share is used up */
 /* How many output bytes of this source, from its position on, are certain to slide out. */
 int64_t pack_certain(const struct pack *pack);

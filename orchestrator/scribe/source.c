@@ -97,11 +97,24 @@ static int pass_over(struct source *source, struct pack *pack, int64_t size, int
     return r;
 }
 
+/* The size first: what init appends meanwhile lies behind it. */
+static int pass_hole(const struct source *source, struct pack *pack, struct err *err) {
+    int64_t size = 0, pos = pack->at.raw_pos[pack->source];
+    if (size_of(source, &size, err) < 0)
+        return -1;
+    int64_t end = walk_hole(source->fd, pos, size);
+    if (end > pos)
+        pack_hole(pack, end - pos);
+    return 0;
+}
+
 /* Window by window, until nothing whole is left, or share or time are used up. */
 static int read_on(const struct source *source, struct pack *pack, bool final, int64_t until_ms,
                    struct err *err) {
     static unsigned char window[SOURCE_WINDOW_BYTES];
     for (;;) {
+        if (pass_hole(source, pack, err) < 0)
+            return -1;
         ssize_t got = pread_whole(source->fd, window, sizeof window, pack->at.raw_pos[pack->source]);
         if (got < 0)
             return err_sys(err, "read a spool");

@@ -1,5 +1,6 @@
 #include "orchestrator/scribe/walk.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -31,6 +32,13 @@ static ssize_t fill(struct walk *walk, struct err *err) {
     return got;
 }
 
+int64_t walk_hole(int fd, int64_t pos, int64_t size) {
+    off_t data = lseek(fd, pos, SEEK_DATA);
+    if (data < 0)
+        return errno == ENXIO && size > pos ? size : pos;
+    return data < size ? data : size > pos ? size : pos;
+}
+
 int walk_look(struct walk *walk, struct walk_piece *ret, struct err *err) {
     struct walk_piece piece = {0};
     struct spool_header header;
@@ -55,7 +63,8 @@ int walk_look(struct walk *walk, struct walk_piece *ret, struct err *err) {
         size_t used = 0;
         if (spool_next(at, (size_t)have, &header, &payload, &used) == SPOOL_PARTIAL)
             return 0;
-        piece.raw_bytes = piece.lost_bytes = (int64_t)used;
+        int64_t hole = at[0] == 0 ? walk_hole(walk->fd, walk->pos, walk->size) - walk->pos : 0;
+        piece.raw_bytes = piece.lost_bytes = hole > (int64_t)used ? hole : (int64_t)used;
     }
     *ret = piece;
     return 1;

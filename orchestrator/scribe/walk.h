@@ -31,6 +31,9 @@ void walk_begin(struct walk *walk, int fd, int64_t pos, int64_t size);
 /* 1: *ret is the piece at walk->pos, and walk_over goes behind it; 0: no whole record is left; -1: errno in
  * err. */
 int walk_look(struct walk *walk, struct walk_piece *ret, struct err *err);
+/* Where the hole that begins at `pos` ends, at most at `size` (of the file, asked before); `pos`: there is
+ * none. A job can make its spool longer than what lies in it, at no cost, and no record begins in a hole. */
+int64_t walk_hole(int fd, int64_t pos, int64_t size);
 void walk_over(struct walk *walk, const struct walk_piece *piece);
 
 #endif

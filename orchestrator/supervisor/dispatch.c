@@ -32,7 +32,10 @@ void dispatch_complain(struct supervisor *s, const char *what, const struct err 
     int64_t now_ms = clock_boot_ms();
     bool told = d->complaint.at_ms && d->complaint.kind == (int)err->kind && d->complaint.code == err->code &&
                 now_ms - d->complaint.at_ms < COMPLAIN_AGAIN_MS;
-    if (err->kind == ERR_CANCELED || told)
+    if (err->kind == ERR_CANCELED)
+        return;
+    d->complaint.last_ms = now_ms;
+    if (told)
         return;
     d->complaint.kind = (int)err->kind;
     d->complaint.code = err->code;
@@ -40,10 +43,13 @@ void dispatch_complain(struct supervisor *s, const char *what, const struct err 
     log_warn("statement failed, repeated with the next poll", LS("statement", what), LERR(err));
 }
 
+/* Not at once: one kind of statement may go on failing while heartbeats do not. */
 void dispatch_recovered(struct supervisor *s) {
-    if (s->dispatch.complaint.at_ms)
-        log_info("the database does again what it is asked for");
-    s->dispatch.complaint.at_ms = 0;
+    struct dispatch *d = &s->dispatch;
+    if (!d->complaint.at_ms || clock_boot_ms() - d->complaint.last_ms < s->settings.lease_ms)
+        return;
+    log_info("the database does again what it is asked for");
+    d->complaint.at_ms = 0;
 }
 
 /* --- claiming --- */

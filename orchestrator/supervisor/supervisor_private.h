@@ -44,6 +44,7 @@ struct dispatch {
     struct {
         int kind, code;
         int64_t at_ms;          /* 0: none since all went well */
+        int64_t last_ms;        /* when a statement failed last, told or not */
     } complaint;                /* the last one that was told */
     int64_t directory_retry_ms; /* claims pause for so long: a directory could not be made; 0: they do not */
     int64_t directory_pause_ms; /* the last such pause; 0: a directory was made since */

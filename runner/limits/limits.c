@@ -84,9 +84,10 @@ int limits_remove(const char *parent, struct err *err) {
 }
 
 int limits_clear(const char *parent, struct err *err) {
-    if (parent[0] && !limits_is_slice(parent) && group_ready(err) == 0)
-        group_clear(name_of(parent));
-    return limits_remove(parent, err); /* systemd kills what is in a slice that it stops */
+    char path[LIMITS_PATH_MAX];
+    if (parent[0] && path_of(parent, path) == 0 && group_ready(err) == 0)
+        group_clear(path);
+    return limits_remove(parent, err);
 }
 
 /* --- for the reaper --- */

@@ -159,6 +159,12 @@ class Berth:
             return self.get("/readyz")
         return None
 
+    def answers(self):
+        """Whether the API does, be it ready or not."""
+        with contextlib.suppress(HttpError, OSError):
+            return self.request("GET", "/healthz")
+        return None
+
     def log(self):
         return self.log_path.read_text(errors="replace")
 

@@ -82,6 +82,7 @@ def test_cancel_while_it_waits_holds(berth):
     assert berth.cancel(job) == 202
     view = berth.wait(job)
     assert (view["status"], view["reason"], view["attempt"]) == ("canceled", "requested", 1), view
+    assert view["message"].startswith("The job was canceled before its next attempt. Attempt 1 of 6 ended as failed (exit_code): "), view
     with pytest.raises(HttpError):
         berth.cancel(job)
 

@@ -171,3 +171,20 @@ Test(claim_name, jobs_of_a_lost_state_directory_are_those_of_a_dead_one) {
     expect_text("select string_agg(name, ' ' order by name) from berth.orchestrators", "one two");
     end();
 }
+
+/* Its name as a dead one may be there from an earlier time, with nothing of it left. */
+Test(claim_name, a_state_directory_is_lost_for_the_second_time) {
+    begin("again");
+    run("insert into berth.orchestrators (name, state_id, version, slots, lease, heartbeat_at)"
+        " select name || '~' || right(state_id::text, 12), state_id, version, slots, lease, now() - interval "
+        "'1 day'"
+        " from berth.orchestrators where name = 'one'");
+    add("a", 0, 1, 0);
+    cr_assert_eq(takes(&one), 1);
+    silence();
+    cr_assert(registers(&other_dir));
+    expect_text("select count(*) from berth.attempts a join berth.orchestrators o on o.name = a.orchestrator"
+                " where o.name like 'one~%'",
+                "1");
+    end();
+}

@@ -142,7 +142,7 @@ Test(engine, whose_memory_is_full_and_that_was_away) {
 }
 
 /* It was killed in the middle of a start, and what it had made of the container by then is in its way. */
-Test(engine, that_has_forgotten_a_start) {
+static void forgotten(const char *answer) {
     static char created[BODY_MAX];
     struct journal journal = {0};
     rig_attempt("{\"script\":\"sleep 600\",\"network\":\"none\"}");
@@ -158,7 +158,7 @@ Test(engine, that_has_forgotten_a_start) {
         {.begins = call(2, "GET", "/json"), .status = "200 OK", .body = created},
         {.begins = "POST /v1.41/containers/4711/start",
          .status = "500 Internal Server Error",
-         .body = "{\"message\":\"task 4711: already exists\"}"},
+         .body = answer},
         {.begins = "GET /",
          .status = "200 OK",
          .body = "{\"ApiVersion\":\"1.41\",\"MinAPIVersion\":\"1.12\"}"},
@@ -168,6 +168,14 @@ Test(engine, that_has_forgotten_a_start) {
     struct verdict v = rig_finish();
     cr_expect_eq(v.reason, REASON_ENGINE_RESTARTED, "%s: %s", reason_name(v.reason), v.message);
     cr_expect(strstr(v.message, "while it started the container"), "%s", v.message);
+}
+
+Test(engine, that_has_forgotten_a_start) {
+    forgotten("{\"message\":\"task 4711: already exists\"}");
+}
+
+Test(engine, that_has_forgotten_a_start_and_says_so_otherwise) {
+    forgotten("{\"message\":\"id already in use\"}");
 }
 
 /* A job that has ended by itself is none of the engine's business. */

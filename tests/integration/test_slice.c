@@ -143,6 +143,32 @@ static void expect_notes(const char *text) {
     cr_expect_str_eq(buf_str(&seen), text);
 }
 
+#define LEFT "/sys/fs/cgroup/memory/berth.slice/berth-left.slice/berth-left-" PART ".slice/scope"
+
+/* What the engine has forgotten in it is killed before the slice is stopped. */
+Test(slice, that_has_something_left_in_it_is_cleared) {
+    struct err err = {0};
+    pid_t left = fork();
+    if (left == 0)
+        for (;;)
+            pause();
+    cr_assert_eq(dir_make(LEFT, 0755, &err), 0, "%s", err.text);
+    FILE *procs = fopen(LEFT "/cgroup.procs", "we");
+    fprintf(procs, "%d", (int)left);
+    cr_assert_eq(fclose(procs), 0);
+    cr_expect_lt(limits_remove("berth-left-" PART ".slice", &err), 0);
+    cr_expect_eq(err.kind, ERR_AWAY);
+    while (limits_clear("berth-left-" PART ".slice", &err) < 0)
+        cr_assert_eq(err.kind, ERR_AWAY, "%s", err.text);
+    int status = 0;
+    cr_assert_eq(waitpid(left, &status, 0), left);
+    cr_expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    expect_notes("stop berth-left-" PART ".slice\n");
+    rmdir("/sys/fs/cgroup/memory/berth.slice/berth-left.slice/berth-left-" PART ".slice");
+    rmdir("/sys/fs/cgroup/memory/berth.slice/berth-left.slice");
+    rmdir("/sys/fs/cgroup/memory/berth.slice");
+}
+
 #define ACCOUNTING " MemoryAccounting=1 CPUAccounting=1 TasksAccounting=1"
 
 Test(slice, of_an_instance_is_made_and_then_changed) {

@@ -346,3 +346,27 @@ Test(source, one_that_is_shortened_is_counted_anew) {
     free(pack);
     stop(1);
 }
+
+/* No time would do for reading it. */
+Test(source, a_hole_is_gone_over_at_once) {
+    enum { WIDE_LIMIT = 1024 * 1024 };
+    static const int64_t hole = INT64_C(4) << 40;
+    start(1, false);
+    put(0, SPOOL_OUTPUT, SPOOL_STDOUT, "before", 6);
+    off_t size = lseek(write_fd[0], 0, SEEK_END);
+    cr_assert_eq(ftruncate(write_fd[0], size + hole), 0);
+    put(0, SPOOL_OUTPUT, SPOOL_STDOUT, "after", 5);
+    struct pack *pack = mem_alloc(sizeof *pack);
+    pack_begin(pack, &at, WIDE_LIMIT);
+    int taken = SOURCE_MORE;
+    while (taken == SOURCE_MORE)
+        taken = source_take(&sources[0], pack, 0, 1, true, &err);
+    cr_expect_eq(taken, SOURCE_END, "%s", err.text);
+    cr_expect_eq(pack->at.output_bytes[0], 11);
+    pack_finish(pack);
+    cr_expect(pack->at.lost_bytes >= hole - 4096 && pack->at.lost_bytes <= hole, "%lld",
+              (long long)pack->at.lost_bytes);
+    pack_done(pack);
+    free(pack);
+    stop(1);
+}
