@@ -65,6 +65,8 @@ def sweeps(berth):
     return [line for line in berth.log_lines() if "orphan" in line["msg"] or "past its run deadline" in line["msg"]]
 
 
+@pytest.mark.fault("the host's clock is wrong", how="an hour fast, an hour slow, ten years fast",
+                   holds="deadlines and leases as ever")
 @pytest.mark.parametrize("offset_s", [-HOUR_S, HOUR_S, YEARS_S], ids=["an hour slow", "an hour fast", "ten years fast"])
 def test_clock_is_wrong_from_the_start(skewed, offset_s):
     """Neither the parent, which asks the database for overdue jobs each second, nor the reaper takes this one for late."""

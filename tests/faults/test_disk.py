@@ -107,6 +107,8 @@ def told(berth):
     return len([line for line in berth.log_lines() if line["msg"].startswith("a dependency of jobs is away")])
 
 
+@pytest.mark.fault("the state directory's disk is full", how="a small file system",
+                   holds="claims pause; running jobs end with their true code; a gap says what is missing")
 def test_full(small):
     berth = small()
     short, long_one = lines(berth, 3, 100), lines(berth, 4, 400)
@@ -129,6 +131,8 @@ def test_full(small):
     wait_until(lambda: readiness(berth)[0], "all is well again")
 
 
+@pytest.mark.fault("no inodes under the state directory", how="a small file system",
+                   holds="claims pause and go on by themselves")
 def test_no_inodes(small, postgres):
     berth = OnSmallDisk(postgres, inodes=400, BERTH_SLOTS="4")
     try:
@@ -157,6 +161,8 @@ def test_no_right_to_write(small):
     assert told(berth) == 1 and berth.job(waits)["attempt"] == 1
 
 
+@pytest.mark.fault("the state directory is read-only", how="mount -o remount,ro",
+                   holds="nothing is claimed; goes on when it can be written")
 def test_read_only(small):
     """For good, until somebody mounts it anew: nothing is begun, and the API answers."""
     berth = small()

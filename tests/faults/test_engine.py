@@ -57,6 +57,8 @@ def start_all(world):
     return jobs
 
 
+@pytest.mark.fault("dockerd killed and terminated, with live-restore", how="kill -9, TERM, and a restart, under jobs of every kind",
+                   holds="no byte of log lost; true ends; one execution each")
 @pytest.mark.parametrize("how", ENDS)
 def test_with_live_restore_nothing_is_lost(new_world, how):
     world = new_world("--live-restore")
@@ -75,6 +77,8 @@ def test_with_live_restore_nothing_is_lost(new_world, how):
     assert world.berth.output(jobs["flooding"], "?stream=stdout") == world.ledger.flood_of(jobs["flooding"])
 
 
+@pytest.mark.fault("dockerd killed and terminated, without live-restore", how="kill -9, TERM, and a restart, under jobs of every kind",
+                   holds="errored/engine_restarted, also for one that traps TERM and ends with 0; repeated where asked")
 @pytest.mark.parametrize("how", ENDS)
 def test_without_live_restore_the_engine_is_told_to_be_the_cause(new_world, how):
     world = new_world()
@@ -102,6 +106,8 @@ def stopped_s(long):
     return 120 if long else 30
 
 
+@pytest.mark.fault("dockerd stands still", how="SIGSTOP for 30 s (long: 2 min)",
+                   holds="no double start, no false end; new jobs wait")
 def test_stopped_it_costs_no_job_and_starts_none_twice(new_world, dice, stopped_s, long):
     world = new_world()
     more = {"deadlines": {"start": "10m"}}
@@ -149,6 +155,8 @@ def processes(*words):
     return found
 
 
+@pytest.mark.fault("containerd dies", how="kill -9",
+                   holds="the end is noticed and its cause is the engine's")
 def test_containerd_killed(new_world):
     world = new_world()
     stays = world.script("echo up; " + UNTIL_GO + "echo down; exit 6")
@@ -166,6 +174,8 @@ def test_containerd_killed(new_world):
         assert world.berth.output(job) == b"up\ndown\n" and world.ledger.executions(job) == [1]
 
 
+@pytest.mark.fault("a container's shim dies", how="kill -9",
+                   holds="the end is noticed and its cause is true")
 def test_shim_killed(new_world):
     """It takes the container with it, and init with that; nobody is left to say how the job ended."""
     world = new_world()
@@ -185,6 +195,8 @@ def test_shim_killed(new_world):
     assert first in ("errored|container_killed", "errored|container_removed"), first
 
 
+@pytest.mark.fault("dockerd restarted at random moments", how="kill -9 and TERM by the seed, with and without live-restore",
+                   holds="every job ends once; at most one execution an attempt; nothing left")
 @pytest.mark.parametrize("options", [(), ("--live-restore",)], ids=["", "live-restore"])
 def test_restarts_at_random_moments(new_world, dice, long, options):
     """While jobs are made, started, stopped and removed. Each attempt runs once at most, and what is told of it is true."""
@@ -217,6 +229,8 @@ def test_restarts_at_random_moments(new_world, dice, long, options):
     wait_until(lambda: not world.berth.on_engine() + world.berth.networks_of_jobs(), "nothing is left on the engine")
 
 
+@pytest.mark.fault("no engine when berthd starts", how="dockerd killed before",
+                   holds="what runs is taken up, what is new waits")
 def test_away_at_the_start_of_berthd(new_world):
     """What runs is taken up without it, what is new waits for it."""
     world = new_world("--live-restore")
@@ -267,6 +281,8 @@ def fill(path):
             file.write(bytes(4096))
 
 
+@pytest.mark.fault("the engine's disk is full", how="a small file system as its data",
+                   holds="a clear reason; works again when there is room")
 def test_its_disk_is_full(small_engine, new_berth):
     """What runs goes on, what is new ends with the cause in its message, and afterwards all is as before."""
     world = World(new_berth, small_engine)

@@ -57,6 +57,8 @@ def later():
     return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@pytest.mark.fault("the engine's answers are lost or cut", how="a proxy on the engine's socket, 20 places",
+                   holds="each job is executed once and ends true")
 def test_a_lost_answer_costs_nothing(world, proxy):
     """Whatever the call: it is found out what it has done."""
     jobs = {}
@@ -73,6 +75,8 @@ def test_a_lost_answer_costs_nothing(world, proxy):
     assert not unspoilt, "each of them was lost"
 
 
+@pytest.mark.fault("the engine never answers", how="a proxy that holds answers",
+                   holds="every call ends within its bound")
 def test_an_answer_that_never_comes_ends_with_its_time(world, proxy):
     """The wait is asked for again after a while; a create is found to be done; a start has its own deadline."""
     proxy.spoil(WAIT, hold)
@@ -133,6 +137,8 @@ def made_up(world):
     world.engine.proxy.heal()
 
 
+@pytest.mark.fault("the engine answers nonsense", how="500, 409, 404, wrong JSON, endless headers, 1 byte at a time and more",
+                   holds="no hang, no crash, the right class of error")
 @pytest.mark.parametrize("what", MADE_UP)
 def test_what_is_made_up_costs_no_truth(world, made_up, what):
     *_, end, runs = MADE_UP[what]
@@ -142,6 +148,8 @@ def test_what_is_made_up_costs_no_truth(world, made_up, what):
     assert not [rule for rule in world.engine.proxy.rules if rule[3] == made_up[what] and rule[2]], "it was made up"
 
 
+@pytest.mark.fault("events are silent, doubled, reordered", how="a proxy",
+                   holds="the verdict is true all the same")
 def test_events_that_are_not_to_be_trusted(world, proxy):
     """Garbage, every event twice, and in another order, after a kill by someone else; wait says 0."""
     def lines(change):

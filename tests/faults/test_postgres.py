@@ -66,6 +66,8 @@ OUTAGES = {
 }
 
 
+@pytest.mark.fault("PostgreSQL restarted, killed, all sessions ended", how="pg_ctl restart -m fast and immediate, kill -9, pg_terminate_backend, under jobs that log",
+                   holds="back by itself; logs whole and exact")
 @pytest.mark.parametrize("name", OUTAGES)
 def test_back_after(berth, cluster, name):
     jobs = chatters(berth, 10, 80, 0.1)
@@ -82,6 +84,8 @@ def test_back_after(berth, cluster, name):
         job.check()
 
 
+@pytest.mark.fault("PostgreSQL swallows or holds all", how="a proxy, 50 s (long: 5 min), ten jobs that log",
+                   holds="503, jobs run on and end; all logs complete afterwards; no busy loop")
 @pytest.mark.parametrize("kind", ["hold", "swallow"])
 def test_black_hole(behind, kind, long):
     """What is sent is never answered; and new connections are taken and not answered."""
@@ -131,6 +135,8 @@ def test_refused_connections_cost_little(behind):
         job.check()
 
 
+@pytest.mark.fault("PostgreSQL is slow", how="latency, one byte at a time",
+                   holds="no storm, true results")
 @pytest.mark.parametrize("lane", [{"latency_s": 0.2}, {"slice_bytes": 1}, {"bytes_per_s": 20_000}], ids=str)
 def test_slow(behind, lane):
     for name, value in lane.items():
@@ -140,6 +146,8 @@ def test_slow(behind, lane):
         job.check()
 
 
+@pytest.mark.fault("the answer to a COMMIT is lost", how="a proxy cuts behind it",
+                   holds="no double claim, no double log, no lost end")
 @pytest.mark.parametrize("who, statement", [
     ("scribe", rb"commit"), ("scribe", rb"begin"), ("scribe", rb"log_sha_state = \$8"),
     ("parent", rb"insert into berth\.attempts"), ("parent", rb"heartbeat_at = now\(\)"),

@@ -57,6 +57,8 @@ def locked(cluster, database, tables):
         session.stdin.close()
 
 
+@pytest.mark.fault("PostgreSQL's disk is full", how="a small file system as its data",
+                   holds="503; running jobs unharmed; goes on when there is room")
 def test_no_room():
     postgres = SmallPostgres(SMALL_MIB)
     berth = Berth(postgres, BERTH_SLOTS="10")
@@ -86,6 +88,8 @@ def test_no_room():
         postgres.destroy()
 
 
+@pytest.mark.fault("PostgreSQL is read-only", how="default_transaction_read_only",
+                   holds="503; comes back by itself")
 def test_read_only(berth, cluster):
     jobs = chatters(berth, 3, 60, 0.1)
     since = len(berth.log_lines())
@@ -140,6 +144,8 @@ def thrown_out(session):
     return int(session.stdout.readline())
 
 
+@pytest.mark.fault("PostgreSQL has no connection left", how="max_connections reached",
+                   holds="waits and comes back")
 def test_no_connections():
     postgres = OwnPostgres()
     postgres.set(max_connections="40")
@@ -170,6 +176,8 @@ def test_no_connections():
         postgres.destroy()
 
 
+@pytest.mark.fault("tables are locked", how="LOCK TABLE in another session",
+                   holds="waits and comes back")
 @pytest.mark.parametrize("tables", ["berth.jobs", "berth.attempts", "berth.log_chunks", "berth.orchestrators"])
 def test_locked(berth, cluster, tables):
     jobs = chatters(berth, 2, 60, 0.1)

@@ -57,6 +57,8 @@ def tortured(postgres, tmp_path):
         berth.destroy()
 
 
+@pytest.mark.fault("one call of runner or scribe fails", how="libc, libpq and curl calls, by the seed (long: all)",
+                   holds="no crash, no leak, no lost job")
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_one_call_fails_and_the_job_ends_as_ever(tortured, program, long, dice):
     berth = tortured(program)
