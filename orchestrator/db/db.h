@@ -5,7 +5,7 @@
  * scope (AUTO_RESULT). Errors: ERR_AWAY when the server cannot be reached or the connection broke (reconnect
  * with db_connect; nothing is known about an open transaction) or can only be read from, ERR_DB when it
  * refused the statement: err->code is the SQLSTATE packed by db_sqlstate(). No SQL outside orchestrator/db:
- * other rooms call the functions of claim.h, ship.h, api.h, live.h.
+ * other rooms call the functions of claim.h, ship.h, api.h, live.h, keep.h.
  */
 #ifndef BERTH_DB_H
 #define BERTH_DB_H
