@@ -190,7 +190,7 @@ Test(claim_keys, one_that_was_described_but_not_given_back_does_not_begin_when_i
     struct claim_job holder = claim_row(r, 0), waits = claim_row(r, 1);
     claim_describe(&c, &holder, &facts);
     tell(&c);
-    run("update berth.attempts set started_at = now() where id = (select min(id) from berth.attempts)");
+    run("update berth.attempts set licensed_at = now() where id = (select min(id) from berth.attempts)");
     claim_describe(&c, &waits, &facts);
     AUTO_RESULT PGresult *described = ask(db, &c);
     cr_assert(claim_not_now(described));
