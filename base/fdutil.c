@@ -122,6 +122,16 @@ int dir_make(const char *path, mode_t mode, struct err *err) {
                                : err_set(err, ERR_SYS, ENOTDIR, "%s is there already and no directory", path);
 }
 
+int dir_make_open(const char *path, mode_t mode, int *ret_fd, struct err *err) {
+    if (dir_make(path, mode, err) < 0)
+        return -1;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_sys(err, "open %s", path);
+    *ret_fd = fd;
+    return 0;
+}
+
 DIR *dir_open(int dirfd) {
     AUTO_FD int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);

@@ -28,6 +28,8 @@ int file_write_atomic(int dirfd, const char *name, const void *bytes, size_t len
 DIR *dir_open(int dirfd);
 /* mkdir -p; every directory that has to be made gets this mode. */
 int dir_make(const char *path, mode_t mode, struct err *err);
+/* The same, and opens it. *ret_fd: owned by the caller. */
+int dir_make_open(const char *path, mode_t mode, int *ret_fd, struct err *err);
 /* rm -r of one entry below dirfd; does not follow symbolic links; absent is success. ERR_LIMIT when
  * it is more than 128 directories deep. */
 int dir_remove_tree(int dirfd, const char *name, struct err *err);

@@ -23,13 +23,7 @@ enum {
 
 int pulled_open(const char *state_dir, int *ret_fd, struct err *err) {
     AUTO_FREE char *path = mem_printf("%s/" PLACE_IMAGES, state_dir);
-    if (dir_make(path, DIR_MODE, err) < 0)
-        return -1;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return err_sys(err, "open %s", path);
-    *ret_fd = fd;
-    return 0;
+    return dir_make_open(path, DIR_MODE, ret_fd, err);
 }
 
 static bool is_digits(const char *text) {
