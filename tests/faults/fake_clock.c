@@ -1,17 +1,20 @@
 /* Preloaded by test_clock.py: the wall clock of a process is off by what stands in the file FAKE_CLOCK_FILE,
  * which a test changes while the process runs. Every other clock is as it is, as when somebody sets the time
- * of a machine. */
+ * of a machine. The kernel stamps files by the clock that it has, so what fstatat(2) tells is off by what the
+ * clock was off when the process began; when the clock jumps, the stamps do not. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 static volatile int64_t *offset_s;
+static int64_t first_offset_s;
 
 __attribute__((constructor)) static void open_offset(void) {
     const char *name = getenv("FAKE_CLOCK_FILE");
@@ -19,8 +22,10 @@ __attribute__((constructor)) static void open_offset(void) {
     void *at = fd >= 0 ? mmap(NULL, sizeof *offset_s, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
     if (fd >= 0)
         close(fd);
-    if (at != MAP_FAILED)
-        offset_s = at;
+    if (at == MAP_FAILED)
+        return;
+    offset_s = at;
+    first_offset_s = *offset_s;
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now) {
@@ -45,4 +50,11 @@ time_t time(time_t *into) {
     if (into)
         *into = t.tv_sec;
     return t.tv_sec;
+}
+
+int fstatat(int dir, const char *restrict name, struct stat *restrict ret, int flags) {
+    int done = (int)syscall(SYS_newfstatat, dir, name, ret, flags);
+    if (done == 0)
+        ret->st_mtim.tv_sec += first_offset_s;
+    return done;
 }
