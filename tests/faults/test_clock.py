@@ -69,9 +69,12 @@ def sweeps(berth):
                    holds="deadlines and leases as ever")
 @pytest.mark.parametrize("offset_s", [-HOUR_S, HOUR_S, YEARS_S], ids=["an hour slow", "an hour fast", "ten years fast"])
 def test_clock_is_wrong_from_the_start(skewed, offset_s):
-    """Neither the parent, which asks the database for overdue jobs each second, nor the reaper takes this one for late."""
+    """Neither the parent, which asks the database for overdue jobs each second, nor the reaper takes this one for late, nor
+    what is being made just now for old."""
     berth = skewed(offset_s)
     job = berth.script("echo begun; sleep 75; echo done", deadlines={"run": "90s"})
+    half_made = berth.state / "attempts" / f".{job}.9"
+    half_made.mkdir()
     late = berth.script("sleep 600", deadlines={"run": "5s"})
     view = berth.wait(late)
     off = berth.off_by()
@@ -80,6 +83,7 @@ def test_clock_is_wrong_from_the_start(skewed, offset_s):
     view = berth.wait(job)
     assert (view["status"], view["attempt"], berth.output(job)) == ("succeeded", 1, b"begun\ndone\n"), view
     assert not sweeps(berth)
+    half_made.rmdir()
 
 
 def test_clock_jumps(skewed):
