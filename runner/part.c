@@ -137,15 +137,27 @@ static int settle_start(struct part *part) {
     return 1;
 }
 
+static bool says(const struct err *err, const char *const words[], size_t count) {
+    for (size_t i = 0; err->kind == ERR_ENGINE && i < count; i++)
+        if (strstr(err->text, words[i]))
+            return true;
+    return false;
+}
+
 /* An engine that was killed while it started the container finds what containerd has made of it in its way
  * and will never start it (moby, libcontainerd: "task <id>: already exists", "id already in use"). Whether
  * the command has begun nobody can say; what is left of it is killed with the attempt's control group. */
 static bool is_forgotten(const struct err *err) {
     static const char *const words[] = {": already exists", "id already in use"};
-    for (size_t i = 0; err->kind == ERR_ENGINE && i < ARRAY_LEN(words); i++)
-        if (strstr(err->text, words[i]))
-            return true;
-    return false;
+    return says(err, words, ARRAY_LEN(words));
+}
+
+/* It did not wait for its own parts, as after a time in which all of it stood still (moby, containerd's shim:
+ * "context deadline exceeded", "ttrpc: closed"); or it has two networks of one name, and whoever made the
+ * second is about to remove it. */
+static bool may_work_later(const struct err *err) {
+    static const char *const words[] = {"context deadline exceeded", "ttrpc: closed", "is ambiguous"};
+    return says(err, words, ARRAY_LEN(words));
 }
 
 /* The start deadline stands still meanwhile: *ret_ctx is under the later one. */
@@ -180,8 +192,8 @@ int part_start(struct part *part, const struct ctx *ctx, const char *id, struct 
             "The engine was restarted while it started the container %s, and does not know it any "
             "more: %.300s",
             part->container, err->text);
-    if (err->kind == ERR_ENGINE && strstr(err->text, "is ambiguous"))
-        err->kind = ERR_AWAY; /* two networks of one name: whoever made the second is about to remove it */
+    if (may_work_later(err))
+        err->kind = ERR_AWAY;
     if (settle_start(part) != 0)
         return -1;
     return err->kind == ERR_DEADLINE ? 1 : 0;

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 
 from support import IMAGE, wait_until
 
@@ -26,6 +27,8 @@ class Engine:
             self.options += ("--add-runtime", f"slow={runtime}", "--default-runtime", "slow")
         self.host = f"unix://{self.dir}/docker.sock"
         self.process = None
+        self.wanted = False  # whether it is to run; who changes that or the process holds the lock
+        self.lock = threading.Lock()
         if disk_mb:
             (self.dir / "data").mkdir()
             subprocess.run(["truncate", "-s", f"{disk_mb}M", self.dir / "disk"], check=True)
@@ -51,6 +54,8 @@ class Engine:
 
     def start(self):
         self.spawn()
+        self.wanted = True
+        threading.Thread(target=self.keep_up, daemon=True).start()
         wait_until(self.answers, lambda: f"the private engine answers:\n{(self.dir / 'log').read_text()[-3000:]}", every=0.2)
 
     def spawn(self):
@@ -62,10 +67,15 @@ class Engine:
              "-H", self.host, "--pidfile", f"{self.dir}/pid", *self.options], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True)
 
+    def keep_up(self):
+        """As an init system does: one that ends by itself (it waits 15 s for its containerd) is started again."""
+        while self.wanted:
+            self.process.wait()
+            with self.lock:
+                if self.wanted and self.process.poll() is not None:
+                    self.spawn()
+
     def answers(self):
-        """As an init system does: one that gave up (it waits 15 s for its containerd) is started again."""
-        if self.process.poll() is not None:
-            self.spawn()
         return self.docker("version", "--format", "{{.Server.Version}}", check=False)
 
     def docker(self, *args, check=True):
@@ -75,6 +85,8 @@ class Engine:
         return done.stdout.strip()
 
     def stop(self, how=signal.SIGTERM):
+        with self.lock:
+            self.wanted = False
         self.process.send_signal(how)
         self.process.wait(60)
 
@@ -83,7 +95,7 @@ class Engine:
             if self.process.poll() is None:
                 for container in self.docker("ps", "-aq").split():
                     self.docker("rm", "-f", container, check=False)
-                self.stop()
+        self.stop()
         # Its containerd outlives a killed engine.
         for pid in subprocess.run(["pgrep", "-f", str(self.dir)], capture_output=True, text=True).stdout.split():
             if int(pid) != os.getpid():

@@ -105,6 +105,9 @@ MADE_UP = {
     "create says that it was there": (CREATE, say_instead(answer("409 Conflict", '{"message":"in use"}')), 1, FINE, [1]),
     "create says that it was there, and it is not": (CREATE, say(answer("409 Conflict", '{"message":"in use"}')), 2, FINE, [1]),
     "start is refused: 500": (START, say(answer("500 Oops", '{"message":"oops"}')), 1, ("errored", "internal", None), []),
+    "start was not waited for by the engine itself": (
+        START, say(answer("500 Oops", '{"message":"failed to create shim task: context deadline exceeded: unknown"}')), 2, FINE, [1]),
+    "start lost its shim": (START, say(answer("500 Oops", '{"message":"ttrpc: closed: unknown"}')), 1, FINE, [1]),
     "start says 500 though it has started": (START, say_instead(answer("500 Oops", '{"message":"oops"}')), 1, FINE, [1]),
     "start says 404 though it has started": (START, say_instead(answer("404 Absent", "{}")), 1, FINE, [1]),
     "start says that it was started, and it was not": (START, say(answer("304 Not Modified", "")), 1, ("errored", "internal", None), []),
