@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runner/init/ready.h"
@@ -94,6 +95,7 @@ static unsigned write_packets(const struct output *o, unsigned stream, unsigned 
 static void bulk_begin(struct output *o) {
     streams_set_exact(o->streams, false);
     o->bulk = true;
+    o->round = (struct output_round){.first = 0};
     for (unsigned i = 0; i < STREAMS; i++)
         stash_take(o, i, o->stash[i].count);
 }
@@ -110,21 +112,63 @@ static void bulk_end(struct output *o) {
         o->bulk = false;
 }
 
-static void bulk_step(struct output *o, bool timed_out) {
-    size_t moved = 0;
-    for (unsigned i = 0; i < STREAMS; i++) {
-        size_t room;
-        /* What a read has no room for of a packet is lost, and packets may be left from exact reading. */
-        unsigned char *to = writer_room(o->writer, stream_of[i], o->page_bytes, &room);
-        room = min_size(room, o->stash[i].budget);
-        ssize_t got = room ? read(o->streams->read_fd[i], to, room) : 0;
-        if (got <= 0)
-            continue;
-        writer_took(o->writer, (size_t)got);
-        show(o, i, to, (size_t)got);
-        budget_take(&o->stash[i], (size_t)got);
-        moved += (size_t)got;
+static bool is_ending(const struct output *o) {
+    return o->stash[0].budget != SIZE_MAX;
+}
+
+static void gather(const struct output *o) {
+    const struct timespec pause = {.tv_nsec = OUTPUT_GATHER_US * 1000L};
+    if (o->flood.wide && !is_ending(o) && streams_waiting(o->streams, o->flood.stream) < OUTPUT_GATHER_BYTES)
+        ppoll(NULL, 0, &pause, NULL);
+}
+
+/* Who is looked at last has all that was written before what was seen of the other. */
+static void round_begin(struct output *o) {
+    struct output_round *r = &o->round;
+    r->left[1] = streams_waiting(o->streams, 1);
+    r->left[0] = streams_waiting(o->streams, 0);
+    r->first = r->left[1] > r->left[0];
+    r->left[r->first] = streams_waiting(o->streams, r->first);
+    /* At the end nothing is added, but who else reads the pipes can have taken some of it. */
+    for (unsigned i = 0; i < STREAMS; i++)
+        if (is_ending(o) && !r->left[i])
+            o->stash[i].budget = 0;
+}
+
+/* One read of what is left of a stream in this round. Returns how many bytes there were. */
+static size_t bulk_read(struct output *o, unsigned stream) {
+    size_t room;
+    /* What a read has no room for of a packet is lost, and packets may be left from exact reading. */
+    unsigned char *to = writer_room(o->writer, stream_of[stream], o->page_bytes, &room);
+    room = min_size(room, min_size(o->round.left[stream], o->stash[stream].budget));
+    ssize_t got = room ? read(o->streams->read_fd[stream], to, room) : 0;
+    if (got <= 0) {
+        o->round.left[stream] = 0;
+        return 0;
     }
+    writer_took(o->writer, (size_t)got);
+    show(o, stream, to, (size_t)got);
+    budget_take(&o->stash[stream], (size_t)got);
+    o->round.left[stream] -= (size_t)got;
+    return (size_t)got;
+}
+
+static size_t bulk_turn(struct output *o, unsigned stream) {
+    size_t moved = 0;
+    while (o->round.left[stream] && moved < OUTPUT_BULK_BYTES)
+        moved += bulk_read(o, stream);
+    return moved;
+}
+
+static void bulk_step(struct output *o, bool timed_out) {
+    struct output_round *r = &o->round;
+    if (!r->left[0] && !r->left[1]) {
+        gather(o);
+        round_begin(o);
+    }
+    size_t moved = bulk_turn(o, r->first);
+    if (!r->left[r->first])
+        moved += bulk_turn(o, !r->first);
     if (timed_out && !moved)
         bulk_end(o);
 }
@@ -135,7 +179,8 @@ static unsigned pipe_pages(const struct output *o) {
 
 struct gathered {
     unsigned char event[OUTPUT_EVENTS_MAX];
-    unsigned events, of[STREAMS], packets[STREAMS];
+    unsigned events, of[STREAMS];
+    size_t bytes[STREAMS];
     bool missed;
 };
 
@@ -242,18 +287,22 @@ static bool exact_gather(struct output *o, struct gathered *g) {
     stash_drain(o, !last);
     stash_drain(o, last);
     for (unsigned i = 0; i < STREAMS; i++) {
-        g->packets[i] = stash_fill(o, i);
-        waiting_write(o, g, i, g->packets[i] == pipe_pages(o));
+        size_t before = o->stash[i].end;
+        unsigned packets = stash_fill(o, i);
+        g->bytes[i] = o->stash[i].end - before;
+        waiting_write(o, g, i, packets == pipe_pages(o));
     }
     return true;
 }
 
 static bool is_flood(struct output *o, const struct gathered *g) {
-    bool flood = false;
-    for (unsigned i = 0; i < STREAMS; i++)
-        flood |= g->packets[i] == pipe_pages(o) && !g->packets[!i] && !g->of[!i];
-    o->floods = flood ? o->floods + 1 : 0;
-    return o->floods >= OUTPUT_FLOOD_STEPS;
+    struct output_flood *f = &o->flood;
+    int64_t now_ms = writer_now_ms();
+    unsigned stream = g->bytes[1] > 0;
+    if (g->bytes[!f->stream] || now_ms - f->since_ms > OUTPUT_FLOOD_MS)
+        *f = (struct output_flood){.stream = stream, .since_ms = now_ms};
+    f->bytes += g->bytes[f->stream];
+    return !g->bytes[!f->stream] && f->bytes >= OUTPUT_FLOOD_BYTES;
 }
 
 static void exact_step(struct output *o) {
@@ -263,8 +312,10 @@ static void exact_step(struct output *o) {
         unsigned stream = g.event[i];
         stash_take(o, stream, write_packets(o, stream, g.of[stream]--));
     }
-    if (!fits || !g.events || g.missed || is_flood(o, &g))
+    bool flood = is_flood(o, &g);
+    if (!fits || !g.events || g.missed || flood)
         bulk_begin(o);
+    o->flood.wide = flood && streams_widen(o->streams, o->flood.stream);
 }
 
 unsigned output_poll(const struct output *o, struct pollfd fds[OUTPUT_POLL_FDS], int *ret_timeout_ms) {

@@ -3,9 +3,14 @@
  *
  * Two ways of reading. Exact: the queue of writes (streams.h) says what comes next; packets that were read
  * but whose turn has not come yet wait in a stash. Bulk, when one stream floods or the order cannot be known:
- * as much as there is of one stream, then of the other; it goes over to exact when both pipes have been empty
- * for OUTPUT_QUIET_MS. Each stream's own order is kept in both; what is not defined is the order of two
- * processes that write at the same moment.
+ * round by round, what is there of the fuller pipe and then what was there of the other, so that a line
+ * beside a flood never comes before what was written before it, and at most a pipe's length late. It goes
+ * over to exact when both pipes have been empty for OUTPUT_QUIET_MS. Each stream's own order is kept in both;
+ * what is not defined is the order of two processes that write at the same moment.
+ *
+ * A job that is woken, or wakes init, for each of its writes pays for that with its own time. So a flood is
+ * read in large pieces: its pipe is made wider, and while there is little in it, init leaves it alone for
+ * OUTPUT_GATHER_US.
  *
  * A write that finds its pipe full (32 unread writes) queues an event more than it has bytes; that one is
  * told by counting. Where it does not come within OUTPUT_WAIT_MS (a job of several writers, or one that is
@@ -30,12 +35,20 @@ enum {
     OUTPUT_LATE_MS = 50, /* bytes whose event does not come are written all the same */
     OUTPUT_STASH_BYTES = 2 * STREAMS_PIPE_BYTES, /* per stream: what is left over and one full pipe */
     OUTPUT_STASH_PACKETS = 256,                  /* likewise; a pipe has at most 32 pages */
-    OUTPUT_FLOOD_STEPS = 8,
+    OUTPUT_FLOOD_BYTES = 1024 * 1024,            /* so much of one stream, while the other is silent, … */
+    OUTPUT_FLOOD_MS = 25,                        /* … in so short a time is a flood */
+    OUTPUT_BULK_BYTES = 192 * 1024, /* of one stream in one step; the last read may go beyond it */
+    OUTPUT_GATHER_BYTES = 128 * 1024,
+    OUTPUT_GATHER_US = 500,
     OUTPUT_EVENTS_MAX = 1024, /* in one step */
     OUTPUT_POLL_FDS = 2,
 };
 
 _Static_assert(2 * (OUTPUT_STASH_BYTES + OUTPUT_STASH_PACKETS * SPOOL_HEADER_BYTES) <= WRITER_OUTPUT_BYTES,
+               "one step fits into the writer");
+_Static_assert(2 * (OUTPUT_BULK_BYTES + SPOOL_PAYLOAD_MAX +
+                    (OUTPUT_BULK_BYTES / SPOOL_PAYLOAD_MAX + 2) * SPOOL_HEADER_BYTES) <=
+                   WRITER_OUTPUT_BYTES,
                "one step fits into the writer");
 
 struct output_packet {
@@ -62,7 +75,16 @@ struct output {
     struct ready *ready; /* who is shown each line; set by who wants that, else NULL */
     size_t page_bytes;
     bool bulk;
-    unsigned floods; /* steps in a row in which one stream filled its pipe and the other was silent */
+    struct output_flood {
+        unsigned stream;
+        size_t bytes; /* of it since then, while the other was silent */
+        int64_t since_ms;
+        bool wide; /* its pipe is */
+    } flood;
+    struct output_round {
+        unsigned first;
+        size_t left[STREAMS]; /* still to be read in this round of bulk reading */
+    } round;
     struct output_stash stash[STREAMS];
 };
 

@@ -101,8 +101,14 @@ void streams_close(struct streams *s) {
         close(s->event_fd);
 }
 
+bool streams_widen(struct streams *s, unsigned stream) {
+    return fcntl(s->write_fd[stream], F_SETPIPE_SZ, STREAMS_WIDE_BYTES) >= STREAMS_WIDE_BYTES;
+}
+
 void streams_set_exact(struct streams *s, bool exact) {
     for (unsigned i = 0; i < STREAMS; i++) {
+        if (exact)
+            fcntl(s->write_fd[i], F_SETPIPE_SZ, (int)s->pipe_bytes);
         flag_set(s->read_fd[i], O_ASYNC, exact);
         flag_set(s->write_fd[i], O_DIRECT, exact);
     }

@@ -21,8 +21,9 @@
 enum {
     STREAMS = 2, /* index 0: stdout, 1: stderr */
     STREAMS_PIPE_BYTES =
-        128 * 1024,          /* a wish; not more, since the kernel bounds the pipes of one user together */
-    STREAMS_EVENTS_MAX = 64, /* fetched at once */
+        128 * 1024, /* a wish; not more, since the kernel bounds the pipes of one user together */
+    STREAMS_WIDE_BYTES = 512 * 1024, /* likewise, for one that is flooded */
+    STREAMS_EVENTS_MAX = 64,         /* fetched at once */
 };
 
 #define STREAMS_SIGNAL SIGRTMAX /* the least urgent, so it never stands before another */
@@ -41,6 +42,10 @@ int streams_open(struct streams *s);
 void streams_close(struct streams *s);
 
 void streams_set_exact(struct streams *s, bool exact);
+
+/* Makes room for STREAMS_WIDE_BYTES in a pipe, until order is to be exact again. False: the kernel does not
+ * grant it. */
+bool streams_widen(struct streams *s, unsigned stream);
 
 /* The next writes, in order, as stream indices. Returns how many, 0 when there are none, -1 when some may
  * have been missed (the kernel's queue was full). */

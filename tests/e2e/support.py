@@ -44,6 +44,11 @@ def docker(*args, check=True, host=None, **kwargs):
     return done.stdout.strip()
 
 
+def told(view):
+    """What a failed comparison should show of a job."""
+    return json.dumps({k: view.get(k) for k in ("id", "status", "reason", "message", "exit_code", "signal", "attempt", "timeline", "log")})
+
+
 class Postgres:
     """A cluster of its own on a Unix socket."""
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from support import BUILD, Berth, HttpError, IMAGE, free_port, wait_until
+from support import BUILD, IMAGE, Berth, HttpError, free_port, told, wait_until
 
 
 def refused(berth, method, path, body=None, **kwargs):
@@ -66,7 +66,7 @@ def test_idempotency(berth):
 
 def test_unknown_image(berth):
     view = berth.wait(berth.submit("true", image="127.0.0.1:9/no/such:tag"))
-    assert view["status"] == "errored" and view["reason"] in ("pull_failed", "image_not_found"), view
+    assert view["status"] == "errored" and view["reason"] in ("pull_failed", "image_not_found"), told(view)
     assert "127.0.0.1:9/no/such:tag" in view["message"]
 
 
@@ -81,7 +81,7 @@ def test_a_poison_row_harms_nothing_else(berth, spec):
         os.chmod(script.name, 0o644)
         subprocess.run(["psql", "-h", str(berth.postgres.socket), "-U", "berth", "-d", berth.database, "-qf", script.name], check=True)
     view = berth.wait(job)
-    assert (view["status"], view["reason"]) == ("errored", "spec_refused") and view["message"], view
+    assert (view["status"], view["reason"]) == ("errored", "spec_refused") and view["message"], told(view)
     assert berth.run("echo goes on")["status"] == "succeeded"
 
 

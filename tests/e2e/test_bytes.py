@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from support import IMAGE, docker, message_bytes
+from support import IMAGE, docker, message_bytes, told
 
 
 def test_fifty_megabytes_of_random_bytes_come_back_identical(berth):
@@ -15,7 +15,7 @@ def test_fifty_megabytes_of_random_bytes_come_back_identical(berth):
     view = berth.run("mkfifo /tmp/f; sha256sum </tmp/f >/tmp/sum & "
                      "head -c 52428799 /dev/urandom | tee /tmp/f; printf '\\377'; wait; cut -c1-64 /tmp/sum >&2",
                      limits={"log": "64m", "memory": "256m"})
-    assert view["status"] == "succeeded", view
+    assert view["status"] == "succeeded", told(view)
     out = berth.output(view["id"], "?stream=stdout")
     expected = berth.output(view["id"], "?stream=stderr").decode().strip()
     assert len(out) == 52428800 and out[-1:] == b"\xff"
@@ -64,7 +64,7 @@ def test_streams_are_told_apart_and_keep_their_order(berth):
 ])
 def test_ends_are_told_apart(berth, script, status, reason, exit_code, sig):
     view = berth.run(script)
-    assert (view["status"], view["reason"], view["exit_code"], view["signal"]) == (status, reason, exit_code, sig), view
+    assert (view["status"], view["reason"], view["exit_code"], view["signal"]) == (status, reason, exit_code, sig), told(view)
     if status == "failed":
         assert view["message"]
 
@@ -76,7 +76,7 @@ def test_ends_are_told_apart(berth, script, status, reason, exit_code, sig):
 ])
 def test_what_cannot_be_executed(berth, command, reason, exit_code):
     view = berth.wait(berth.submit(command))
-    assert (view["status"], view["reason"], view["exit_code"]) == ("failed", reason, exit_code), view
+    assert (view["status"], view["reason"], view["exit_code"]) == ("failed", reason, exit_code), told(view)
     assert command in view["message"]
 
 
@@ -150,7 +150,7 @@ def images(tmp_path_factory):
 def test_an_image_from_scratch(berth, images):
     tag = images("scratch", source=None)
     view = berth.wait(berth.submit("/busybox", "sh", "-c", "echo alone; /busybox ls /", image=tag))
-    assert view["status"] == "succeeded", view
+    assert view["status"] == "succeeded", told(view)
     assert berth.output(view["id"]).startswith(b"alone\n")
 
 
@@ -168,6 +168,6 @@ def test_a_user_without_passwd_entry_and_a_read_only_root(berth, images):
     tag = images("user", "USER 54321:54321", "ENV PATH=/bin")
     view = berth.run("id -u; echo x >/file || echo refused; echo to file >/dev/stderr", image=tag,
                      hardening={"read_only": True})
-    assert view["status"] == "succeeded", view
+    assert view["status"] == "succeeded", told(view)
     assert berth.output(view["id"], "?stream=stdout") == b"54321\nrefused\n"
     assert b"to file\n" in berth.output(view["id"], "?stream=stderr")

@@ -3,12 +3,12 @@ import time
 
 import pytest
 
-from support import HttpError, IMAGE, docker, wait_until
+from support import IMAGE, HttpError, docker, told, wait_until
 
 
 def canceled(berth, job):
     view = berth.wait(job)
-    assert (view["status"], view["reason"]) == ("canceled", "requested"), view
+    assert (view["status"], view["reason"]) == ("canceled", "requested"), told(view)
     ends = berth.sql(f"select count(*) from berth.events where job_id = '{job}' and status in (select name from berth.statuses where terminal)")
     assert ends == "1"
     wait_until(lambda: not [n for n in berth.on_engine() if job in n], "no container of it is left")

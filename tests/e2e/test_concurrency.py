@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from support import HttpError, wait_until
+from support import HttpError, told, wait_until
 
 # Each job writes down its begin and end in a volume that all of them share; mkdir is the judge of an overlap.
 BODY = ("mkdir /shared/inside || { echo overlap >>/shared/log; exit 9; }; echo begin $0 >>/shared/log; sleep 0.3;"
@@ -32,7 +32,7 @@ def test_never_two_at_once_under_a_parent_that_is_killed(new_berth):
         berth.start()
     for job in jobs:
         view = berth.wait(job)
-        assert view["status"] == "succeeded", view
+        assert view["status"] == "succeeded", told(view)
     told = berth.run("cat /shared/log", mounts=shared("overlap"))
     lines = berth.output(told["id"]).split()
     assert b"overlap" not in lines and lines.count(b"begin") == lines.count(b"end") == 12
@@ -70,7 +70,7 @@ def test_cancel_running_ends_those_that_wait_too(new_berth):
     jobs = [berth.script("echo $0", concurrency=key) for _ in range(3)]
     for job in jobs[:2]:
         view = berth.wait(job)
-        assert (view["status"], view["reason"], view["started_at"]) == ("canceled", "superseded", None), view
+        assert (view["status"], view["reason"], view["started_at"]) == ("canceled", "superseded", None), told(view)
         assert jobs[1] in view["message"] or jobs[2] in view["message"]
     berth.cancel(blocker, force=True)
     assert berth.wait(jobs[2])["status"] == "succeeded"

@@ -1,13 +1,13 @@
 """A run deadline is kept, politely first."""
 import time
 
-from support import wait_until
+from support import told, wait_until
 
 
 def ended_by_deadline(berth, script):
     job = berth.script(script, deadlines={"run": "2s"}, stop={"grace": "2s"})
     view = berth.wait(job)
-    assert (view["status"], view["reason"]) == ("timed_out", "run_deadline"), view
+    assert (view["status"], view["reason"]) == ("timed_out", "run_deadline"), told(view)
     assert berth.on_engine() == []
     return view
 
@@ -36,7 +36,7 @@ def test_queue_deadline(new_berth):
     first = berth.script("sleep 600")
     late = berth.script("echo never", deadlines={"queue": "1s"})
     view = berth.wait(late)
-    assert (view["status"], view["reason"]) == ("timed_out", "queue_deadline"), view
+    assert (view["status"], view["reason"]) == ("timed_out", "queue_deadline"), told(view)
     berth.cancel(first, force=True)
     berth.wait(first)
 
@@ -47,12 +47,12 @@ def test_time_goes_on_while_nothing_is_claimed(new_berth):
     wait_until(lambda: "draining, no more claims" in berth.log(), "it drains")
     late = berth.script("echo never", deadlines={"queue": "1s"})
     view = berth.wait(late)
-    assert (view["status"], view["reason"]) == ("timed_out", "queue_deadline"), view
+    assert (view["status"], view["reason"]) == ("timed_out", "queue_deadline"), told(view)
 
 
 def test_a_kill_ends_with_the_whole_log_and_the_true_signal(berth):
     view = ended_by_deadline(berth, "trap '' TERM; echo deaf; (while :; do sleep 1; done) & while :; do sleep 1; done")
-    assert (view["exit_code"], view["signal"]) == (None, 9), view
+    assert (view["exit_code"], view["signal"]) == (None, 9), told(view)
     assert view["log"]["complete"] is True, "init has lived to tell the end"
 
 
@@ -61,4 +61,4 @@ def test_force_keeps_the_whole_log_too(berth):
     wait_until(lambda: berth.output(job) == b"begun\n", "it runs")
     berth.cancel(job, force=True)
     view = berth.wait(job)
-    assert (view["status"], view["signal"], view["log"]["complete"]) == ("canceled", 9, True), view
+    assert (view["status"], view["signal"], view["log"]["complete"]) == ("canceled", 9, True), told(view)

@@ -11,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from support import IMAGE, ROOT, docker, free_port, wait_until
+from support import IMAGE, ROOT, docker, free_port, told, wait_until
 
 BASE = "debian:bookworm-slim"
 
@@ -83,7 +83,7 @@ def test_compose(clone):
         command("docker-compose", "up", "-d", "--no-build")
         wait_until(up, "berthd in compose answers")
         view = json.loads(api("/v1/jobs?wait=60s", {"image": IMAGE, "script": "echo from compose; exit 3"}))
-        assert (view["status"], view["exit_code"]) == ("failed", 3), view
+        assert (view["status"], view["exit_code"]) == ("failed", 3), told(view)
         assert api(f"/v1/jobs/{view['id']}/logs") == b"from compose\n"
         name = view["orchestrator"]
         # A job that goes on while its berthd is replaced.
@@ -92,7 +92,7 @@ def test_compose(clone):
         command("docker-compose", "up", "-d", "--no-build", "--force-recreate", "--no-deps", "berthd")
         wait_until(up, "the new container answers")
         view = wait_until(lambda: (lambda v: v["finished_at"] and v)(json.loads(api(f"/v1/jobs/{long}?wait=20s"))), "the long job ends")
-        assert (view["status"], view["attempt"], view["orchestrator"]) == ("succeeded", 1, name), view
+        assert (view["status"], view["attempt"], view["orchestrator"]) == ("succeeded", 1, name), told(view)
         assert api(f"/v1/jobs/{long}/logs") == b"begin\nend\n"
     finally:
         print(subprocess.run(["docker-compose", "logs", "--no-color", "--tail", "60"], cwd=clone, env=env, capture_output=True, text=True).stdout)

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from support import HttpError, wait_until
+from support import HttpError, told, wait_until
 
 
 def extend(berth, job, run):
@@ -19,7 +19,7 @@ def test_it_outlives_its_first_deadline(berth):
     after = extend(berth, job, "1m")["deadline_at"]
     assert after > before
     view = berth.wait(job)
-    assert view["status"] == "succeeded" and berth.output(job) == b"up\nstill here\n", view
+    assert view["status"] == "succeeded" and berth.output(job) == b"up\nstill here\n", told(view)
 
 
 def test_it_ends_at_the_new_one_and_says_so_even_with_another_runner(berth):
@@ -29,8 +29,8 @@ def test_it_ends_at_the_new_one_and_says_so_even_with_another_runner(berth):
     wait_until(lambda: any("extended" in p.read_text() for p in berth.state.glob(f"attempts/{job}.1/journal")), "the runner knows")
     os.kill(berth.children()["runner"][0], signal.SIGKILL)
     view = berth.wait(job)
-    assert (view["status"], view["reason"]) == ("timed_out", "run_deadline"), view
-    assert "6s" in view["message"], view
+    assert (view["status"], view["reason"]) == ("timed_out", "run_deadline"), told(view)
+    assert "6s" in view["message"], told(view)
 
 
 def test_who_cannot_be_extended(new_berth):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from support import message_bytes, wait_until
+from support import message_bytes, told, wait_until
 
 LIMIT, HALF = 8 << 20, 4 << 20
 # What the scribe may leave of a spool before it skips, and what a process of ours may take while a job floods.
@@ -76,7 +76,7 @@ def test_flood(new_berth, name):
     watch.over.set()
     watch.join()
     print(name, "spool", watch.spool >> 20, "MiB; rss", {k: v >> 10 for k, v in watch.rss.items()}, "MiB")
-    assert (view["status"], view["log"]["bytes"], view["log"]["stored_bytes"]) == ("succeeded", size, LIMIT), view
+    assert (view["status"], view["log"]["bytes"], view["log"]["stored_bytes"]) == ("succeeded", size, LIMIT), told(view)
     assert view["log"]["truncated"] and view["log"]["complete"]
     messages = berth.messages(job)
     gaps = [m for m in messages if m["type"] == "gap"]

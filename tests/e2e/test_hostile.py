@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from support import HttpError, IMAGE, docker
+from support import IMAGE, HttpError, docker, told
 
 SERVICE = {"name": "db", "image": IMAGE}
 
@@ -138,7 +138,7 @@ def test_links_lead_nowhere_else(hostile):
     (root / "far").symlink_to("/etc")
     (root / "up").symlink_to("../../../../../../etc")
     view = hostile.run("cat /mnt/file; echo more >/mnt/made", **mount(f"{root}/near"))
-    assert view["status"] == "succeeded" and hostile.output(view["id"]) == b"inside\n", view
+    assert view["status"] == "succeeded" and hostile.output(view["id"]) == b"inside\n", told(view)
     assert (root / "data" / "made").read_text() == "more\n"
     for name in ("far", "up", "far/ssl", "no-such-thing"):
         view = hostile.run("echo never", **mount(f"{root}/{name}"))
@@ -185,4 +185,4 @@ def test_volumes_last_and_are_the_tenants(hostile):
     [name] = docker("volume", "ls", "--format", "{{.Name}}", "--filter", f"label=io.berth.instance={hostile.instance}").split()
     assert "default" in name and name.endswith("cache-npm")
     view = hostile.run("df -k /scratch | awk 'END { print $2 }'", mounts=[{"type": "tmpfs", "target": "/scratch", "size": "8m"}])
-    assert hostile.output(view["id"]) == b"8192\n", view
+    assert hostile.output(view["id"]) == b"8192\n", told(view)

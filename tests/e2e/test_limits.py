@@ -1,7 +1,7 @@
 """Limits are the kernel's."""
 import pathlib
 
-from support import wait_until
+from support import told, wait_until
 
 READ_LIMITS = r"""
 v1=/sys/fs/cgroup
@@ -47,14 +47,14 @@ def test_a_fork_bomb_ends_and_the_host_does_not_notice(berth):
     wait_until(lambda: berth.job(job)["status"] != "queued", "the bomb is started")
     assert berth.run("echo unharmed")["status"] == "succeeded"
     view = berth.wait(job)
-    assert view["status"] in ("timed_out", "failed"), view
+    assert view["status"] in ("timed_out", "failed"), told(view)
     assert berth.on_engine() == []
 
 
 def test_a_job_over_its_memory_does_not_take_the_hosts(berth):
     before = int(pathlib.Path("/proc/meminfo").read_text().split("MemAvailable:")[1].split()[0])
     view = berth.run("dd if=/dev/zero of=/dev/null bs=512M count=4", limits={"memory": "64m"})
-    assert (view["status"], view["reason"]) == ("failed", "oom"), view
+    assert (view["status"], view["reason"]) == ("failed", "oom"), told(view)
     assert view["usage"]["oom_kills"] >= 1 and "64" in view["message"]
     after = int(pathlib.Path("/proc/meminfo").read_text().split("MemAvailable:")[1].split()[0])
     assert after > before / 2

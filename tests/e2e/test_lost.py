@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from support import Berth, wait_until
+from support import Berth, told, wait_until
 
 SHORT = {"BERTH_LEASE": "3s", "BERTH_LOST_AFTER": "10s"}
 
@@ -61,10 +61,10 @@ def test_after_a_while_it_ends_or_is_repeated_and_its_owner_is_fenced(two):
     second = other()
     freeze(first)
     view = second.wait(ends)
-    assert (view["status"], view["reason"], view["log"]["complete"]) == ("errored", "orchestrator_lost", False), view
+    assert (view["status"], view["reason"], view["log"]["complete"]) == ("errored", "orchestrator_lost", False), told(view)
     assert first.instance in view["message"]
     view = second.wait(again)
-    assert (view["status"], view["attempt"], view["orchestrator"]) == ("succeeded", 2, second.instance), view
+    assert (view["status"], view["attempt"], view["orchestrator"]) == ("succeeded", 2, second.instance), told(view)
     assert len(first.on_engine()) == 2, "nobody has touched what is not his"
     thaw(first)
     wait_until(lambda: not first.on_engine() and not list(first.state.glob("attempts/*")), "the fenced one clears up")

@@ -2,7 +2,7 @@
 import pytest
 
 from registry import Registry
-from support import Berth, docker, wait_until
+from support import Berth, docker, told, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def berth(new_berth, registry):
 def test_pull_with_credentials_and_what_is_told_of_it(berth, registry):
     image = registry.push("team/app:1")
     view = berth.submit_and_wait("echo", "hi", image=image)
-    assert view["status"] == "succeeded", view
+    assert view["status"] == "succeeded", told(view)
     assert view["image_digest"].startswith(f"{registry.host}/team/app@sha256:")
     system = berth.output(view["id"], "?stream=system").decode()
     assert image in system and view["image_digest"].split("@")[1] in system, system
@@ -31,7 +31,7 @@ def test_wrong_credentials_are_denied(new_berth, registry):
     image = registry.push("team/secret:1")
     berth = new_berth(BERTH_DOCKER_CONFIG=registry.docker_config(password="wrong"))
     view = berth.submit_and_wait("true", image=image)
-    assert (view["status"], view["reason"]) == ("errored", "image_denied"), view
+    assert (view["status"], view["reason"]) == ("errored", "image_denied"), told(view)
     assert "BERTH_DOCKER_CONFIG" in view["message"] and "wrong" not in view["message"]
 
 
@@ -68,6 +68,6 @@ def test_the_registry_dies(new_berth):
         registry.stop()
         berth = new_berth()
         view = berth.submit_and_wait("true", image=image)
-        assert (view["status"], view["reason"]) == ("errored", "pull_failed"), view
+        assert (view["status"], view["reason"]) == ("errored", "pull_failed"), told(view)
     finally:
         registry.destroy()

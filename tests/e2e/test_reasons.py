@@ -7,7 +7,7 @@ import pytest
 
 from engine import Engine
 from registry import Registry
-from support import IMAGE, ROOT, Berth, docker, wait_until
+from support import IMAGE, ROOT, Berth, docker, told, wait_until
 
 STATUS_H = (ROOT / "proto" / "status.h").read_text()
 REASONS = dict((word, status.lower()) for word, status in
@@ -310,13 +310,13 @@ def test_memory_of_init_itself(berth):
     """The kernel takes PID 1: nobody writes down how the job ended, the engine says so."""
     view = berth.run("echo 1000 >/proc/1/oom_score_adj; dd if=/dev/zero of=/dev/null bs=300M count=1; echo $?",
                      limits={"memory": "64m"})
-    assert (view["status"], view["reason"]) == ("failed", "oom"), view
+    assert (view["status"], view["reason"]) == ("failed", "oom"), told(view)
     assert "64" in view["message"]
 
 
 def test_a_child_without_memory_is_a_warning_when_the_job_goes_on(berth):
     view = berth.run("dd if=/dev/zero of=/dev/null bs=300M count=1 || echo goes on", limits={"memory": "64m"})
-    assert (view["status"], view["exit_code"], view["usage"]["oom_kills"]) == ("succeeded", 0, 1), view
+    assert (view["status"], view["exit_code"], view["usage"]["oom_kills"]) == ("succeeded", 0, 1), told(view)
     assert "memory" in view["message"] and "64" in view["message"]
     assert berth.output(view["id"], "?stream=stdout") == b"goes on\n"
 
@@ -325,14 +325,14 @@ def test_a_signal_from_outside_is_not_the_programs(berth):
     job = berth.script("echo up; exec sleep 600")
     docker("kill", "-s", "TERM", running_container(berth, job))
     view = berth.wait(job)
-    assert (view["status"], view["reason"], view["signal"]) == ("errored", "container_killed", 15), view
+    assert (view["status"], view["reason"], view["signal"]) == ("errored", "container_killed", 15), told(view)
 
 
 def test_who_pauses_a_container_does_not_stop_its_clock(berth):
     job = berth.script("trap 'echo goodbye; exit 0' TERM; echo up; while :; do sleep 1; done", deadlines={"run": "3s"})
     docker("pause", running_container(berth, job))
     view = berth.wait(job)
-    assert (view["status"], view["reason"]) == ("timed_out", "run_deadline"), view
+    assert (view["status"], view["reason"]) == ("timed_out", "run_deadline"), told(view)
     assert "paused" in view["message"]
 
 

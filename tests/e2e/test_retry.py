@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from support import HttpError, IMAGE, docker, wait_until
+from support import IMAGE, HttpError, docker, told, wait_until
 
 # A volume of the job's own counts the attempts; what a test needs of a memory outside of the container.
 COUNT = "n=$(cat /count/n 2>/dev/null || echo 0); n=$((n+1)); echo $n >/count/n; echo attempt $n of $BERTH_ATTEMPT; "
@@ -28,7 +28,7 @@ def attempts(berth, job):
 def test_twice_75_then_0(berth):
     view = berth.run(COUNT + "[ $n -lt 3 ] && exit 75; exit 0", mounts=counting("twice"),
                      retry={"max": 5, "delay": "1s", "factor": 3, "max_delay": "2s", "exit_codes": [75]})
-    assert (view["status"], view["exit_code"], view["attempt"]) == ("succeeded", 0, 3), view
+    assert (view["status"], view["exit_code"], view["attempt"]) == ("succeeded", 0, 3), told(view)
     rows = attempts(berth, view["id"])
     assert [(r[0], r[1], r[2], r[3]) for r in rows] == [("1", "failed", "exit_code", "75"), ("2", "failed", "exit_code", "75"),
                                                           ("3", "succeeded", "", "0")]
@@ -46,7 +46,7 @@ def test_twice_75_then_0(berth):
 
 def test_the_last_attempts_end_is_the_jobs(berth):
     view = berth.run("echo $BERTH_ATTEMPT; exit 9", retry={"max": 1, "delay": "100ms"})
-    assert (view["status"], view["reason"], view["exit_code"], view["attempt"]) == ("failed", "exit_code", 9, 2), view
+    assert (view["status"], view["reason"], view["exit_code"], view["attempt"]) == ("failed", "exit_code", 9, 2), told(view)
     assert [e["attempt"] for e in view["earlier_attempts"]] == [1]
     assert berth.run("true")["earlier_attempts"] == []
 
@@ -63,7 +63,7 @@ def test_the_last_attempts_end_is_the_jobs(berth):
 ])
 def test_what_is_repeated(berth, rule, script, more):
     view = berth.run(script, retry={"max": 1, "delay": "100ms", **rule}, deadlines={"run": "1s"}, stop={"grace": "100ms"})
-    assert view["attempt"] == (2 if more else 1), view
+    assert view["attempt"] == (2 if more else 1), told(view)
 
 
 def test_a_container_removed_by_hand_is_infrastructure(berth):
@@ -71,18 +71,18 @@ def test_a_container_removed_by_hand_is_infrastructure(berth):
     wait_until(lambda: berth.output(job) == b"up 1\n", "it runs")
     docker("rm", "-f", *[n for n in berth.on_engine() if job in n])
     view = berth.wait(job)
-    assert (view["status"], view["attempt"]) == ("succeeded", 2), view
+    assert (view["status"], view["attempt"]) == ("succeeded", 2), told(view)
     assert attempts(berth, job)[0][1:3] == ["errored", "container_removed"]
 
 
 def test_cancel_while_it_waits_holds(berth):
     job = berth.script("exit 1", retry={"max": 5, "delay": "1h"})
     view = wait_until(lambda: (lambda v: v["status"] == "retrying" and v)(berth.job(job)), "it waits for its next attempt")
-    assert view["reason"] == "exit_code" and "2" in view["message"], view
+    assert view["reason"] == "exit_code" and "2" in view["message"], told(view)
     assert berth.cancel(job) == 202
     view = berth.wait(job)
-    assert (view["status"], view["reason"], view["attempt"]) == ("canceled", "requested", 1), view
-    assert view["message"].startswith("The job was canceled before its next attempt. Attempt 1 of 6 ended as failed (exit_code): "), view
+    assert (view["status"], view["reason"], view["attempt"]) == ("canceled", "requested", 1), told(view)
+    assert view["message"].startswith("The job was canceled before its next attempt. Attempt 1 of 6 ended as failed (exit_code): "), told(view)
     with pytest.raises(HttpError):
         berth.cancel(job)
 
@@ -92,7 +92,7 @@ def test_cancel_while_it_runs_is_the_end(berth):
     wait_until(lambda: berth.output(job) == b"up\n", "it runs")
     berth.cancel(job)
     view = berth.wait(job)
-    assert (view["status"], view["attempt"]) == ("canceled", 1), view
+    assert (view["status"], view["attempt"]) == ("canceled", 1), told(view)
 
 
 def test_the_wait_survives_a_restart_of_berthd(new_berth):
@@ -102,7 +102,7 @@ def test_the_wait_survives_a_restart_of_berthd(new_berth):
     berth.stop(signal.SIGKILL)
     berth.start()
     view = berth.wait(job)
-    assert (view["status"], view["attempt"]) == ("succeeded", 2), view
+    assert (view["status"], view["attempt"]) == ("succeeded", 2), told(view)
 
 
 def test_a_job_for_later(berth):
@@ -110,7 +110,7 @@ def test_a_job_for_later(berth):
     job = berth.script("echo now", run_at=soon.strftime("%Y-%m-%dT%H:%M:%SZ"))
     assert berth.job(job)["status"] == "scheduled"
     view = berth.wait(job)
-    assert view["status"] == "succeeded" and at(view["started_at"]) >= int(soon.timestamp()), view
+    assert view["status"] == "succeeded" and at(view["started_at"]) >= int(soon.timestamp()), told(view)
 
 
 def test_retry_by_hand_is_a_new_job(berth):

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from support import IMAGE, ROOT, docker, wait_until
+from support import IMAGE, ROOT, docker, told, wait_until
 
 BASE = "debian:bookworm-slim"
 POSTGRES = "berth-test-postgres"
@@ -83,7 +83,7 @@ def test_they_are_stopped_in_reverse_order(berth):
 
 def test_one_that_dies_before_it_is_ready(berth):
     view = berth.run("echo never", services=[small(script="echo cannot bind; exit 7", ready={"tcp": 80}, deadline="1m")])
-    assert (view["status"], view["reason"]) == ("failed", "service_failed"), view
+    assert (view["status"], view["reason"]) == ("failed", "service_failed"), told(view)
     assert "web" in view["message"] and "exit code 7" in view["message"] and "cannot bind" in view["message"]
     assert view["timeline"]["started"] is None
 
@@ -93,7 +93,7 @@ def test_the_usage_is_summed(berth):
     view = berth.run("dd if=/dev/zero of=/dev/shm/x bs=1M count=60 2>/dev/null", limits={"shm": "100m", "memory": "200m"},
                      services=[small(script="echo up; " + hog, ready={"command": ["sh", "-c", "[ $(stat -c %s /dev/shm/x) -ge 62914560 ]"]},
                                      limits={"shm": "100m", "memory": "200m"})])
-    assert view["status"] == "succeeded", view
+    assert view["status"] == "succeeded", told(view)
     assert 120 << 20 <= view["usage"]["memory_peak_bytes"] < 240 << 20, view["usage"]
 
 
@@ -120,7 +120,7 @@ def test_a_runner_that_is_killed_while_a_service_gets_ready(new_berth):
     [runner] = berth.children()["runner"]
     os.kill(runner, signal.SIGKILL)
     view = berth.wait(job)
-    assert (view["status"], view["attempt"]) == ("succeeded", 1), view
+    assert (view["status"], view["attempt"]) == ("succeeded", 1), told(view)
     assert berth.networks_of_jobs() == []
 
 
@@ -132,7 +132,7 @@ def test_forty_in_a_row_and_eight_at_once_leave_no_network(new_berth):
     jobs = [berth.script("wget -q -O - http://web/", services=services, stop={"grace": "1s"}) for _ in range(8)]
     for job in jobs:
         view = berth.wait(job)
-        assert view["status"] == "succeeded", view
+        assert view["status"] == "succeeded", told(view)
         assert berth.output(job, "?stream=stdout") == b"hi\n"
     names = docker("network", "ls", "--filter", f"label=io.berth.instance={berth.instance}", "--format", "{{.Name}}").split()
     assert [n for n in names if not n.startswith("berth-egress")] == []
@@ -143,7 +143,7 @@ def test_a_pool_that_is_full_says_so(new_berth):
     taken = [docker("network", "create", "--subnet", f"10.214.7.{n}/25", f"berth-test-full-{n}") for n in (0, 128)]
     try:
         view = berth.run("echo never", network="private")
-        assert view["status"] == "errored" and "10.214.7.0/24" in view["message"] and "BERTH_NETWORK_POOL" in view["message"], view
+        assert view["status"] == "errored" and "10.214.7.0/24" in view["message"] and "BERTH_NETWORK_POOL" in view["message"], told(view)
     finally:
         for network in taken:
             docker("network", "rm", network)

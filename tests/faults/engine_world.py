@@ -1,12 +1,11 @@
 """What the tests of the engine's faults share: a private engine, a ledger of executions, and jobs whose log is known."""
-import json
 import os
 import pathlib
 import shutil
 import tempfile
 
 from engine import Engine
-from support import TERMINAL, wait_until
+from support import TERMINAL, told, wait_until
 
 # Each attempt writes its line before anything else; O_APPEND, so that no two lines mix.
 SIGN = "echo $BERTH_JOB_ID.$BERTH_ATTEMPT >>/ledger/lines; "
@@ -66,11 +65,6 @@ class World:
 
     def destroy(self):
         self.ledger.destroy()
-
-
-def told(view):
-    """What a failed comparison should show of a job."""
-    return json.dumps({k: view[k] for k in ("id", "status", "reason", "message", "exit_code", "signal", "attempt", "timeline", "log")})
 
 
 __all__ = ["Engine", "FLOOD", "Ledger", "SIGN", "UNTIL_GO", "World", "told"]

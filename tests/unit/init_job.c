@@ -1,12 +1,19 @@
 /*
- * What berth-init is given to run in its tests.
+ * What berth-init is given to run in its tests:
  *
- *   init_job order N MAX_LEN MAX_RUN SEED   N writes in runs of random length to stdout and stderr; each
- * begins with its number in eight digits and ends with its own length in the same way init_job flood BYTES
- * WRITE_BYTES        lines of 70 bytes on stdout init_job zombies N                      N orphans that end
- * while the command runs; prints how many ended unburied init_job closed                         closes both
- * streams, burns no time, waits for TERM init_job signals N                      prints the number of each of
- * N signals it gets, in its handler's order
+ * order N MAX_LEN MAX_RUN SEED: N writes in runs of random length to stdout and stderr; each begins with its
+ * number in eight digits and ends with its own length in the same way.
+ *
+ * flood BYTES WRITE_BYTES: lines of 70 bytes on stdout.
+ *
+ * beside BYTES SILENT EVERY: a flood on stdout; behind SILENT bytes, every so many, a line on stderr says how
+ * many there were.
+ *
+ * zombies N: N orphans that end while the command runs; prints how many ended unburied.
+ *
+ * closed: closes both streams, burns no time, waits for TERM.
+ *
+ * signals N: prints the number of each of N signals it gets, in its handler's order.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LEN_MIN = 20, LEN_MAX = 100000, OUTSTANDING = 16, LINE = 70 };
+enum { LEN_MIN = 20, LEN_MAX = 100000, OUTSTANDING = 16, LINE = 70, BESIDE_WRITE = 4096 };
 
 static void write_whole(int fd, const char *bytes, size_t len) {
     while (len) {
@@ -74,6 +81,18 @@ static int flood(size_t bytes, size_t write_bytes) {
     for (size_t done = 0; done < bytes; done += write_bytes)
         write_whole(STDOUT_FILENO, block, write_bytes);
     free(block);
+    return 0;
+}
+
+static int beside(long bytes, long silent, long every) {
+    static char block[BESIDE_WRITE];
+    char line[24];
+    memset(block, 'x', sizeof block);
+    for (long done = 0; done < bytes; done += (long)sizeof block) {
+        if (done >= silent && done % every == 0)
+            write_whole(STDERR_FILENO, line, (size_t)snprintf(line, sizeof line, "%ld\n", done));
+        write_whole(STDOUT_FILENO, block, sizeof block);
+    }
     return 0;
 }
 
@@ -155,6 +174,8 @@ int main(int argc, char **argv) {
         return order((int)n[0], (int)n[1], (int)n[2], (unsigned)n[3]);
     if (strcmp(what, "flood") == 0)
         return flood((size_t)n[0], (size_t)n[1]);
+    if (strcmp(what, "beside") == 0)
+        return beside(n[0], n[1], n[2]);
     if (strcmp(what, "zombies") == 0)
         return zombies((int)n[0]);
     if (strcmp(what, "closed") == 0)
