@@ -147,9 +147,11 @@ int source_take(struct source *source, struct pack *pack, unsigned which, unsign
     return read_on(source, pack, final, until_ms, err);
 }
 
-/* Files that cannot give space back keep it until the directory goes. */
+/* Files that cannot give space back keep it until the directory goes. What may be the END record stays: the
+ * runner reads it for its verdict, maybe after all was taken over. */
 static void punch(struct source *source, int64_t raw_pos) {
-    int64_t whole = raw_pos / SOURCE_BLOCK_BYTES * SOURCE_BLOCK_BYTES;
+    int64_t before_end = raw_pos - SPOOL_HEADER_BYTES - (int64_t)sizeof(struct spool_end);
+    int64_t whole = before_end / SOURCE_BLOCK_BYTES * SOURCE_BLOCK_BYTES;
     if (source->fd < 0 || whole - source->punched < SOURCE_PUNCH_BYTES)
         return;
     (void)fallocate(source->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, source->punched,

@@ -256,6 +256,29 @@ Test(source, what_is_certain_to_slide_out_is_not_stored) {
     stop(1);
 }
 
+/* It is read again after all was taken over: by the runner, for the verdict, and when the log is complete. */
+Test(source, the_end_is_not_given_back_to_the_disk) {
+    enum { LIMIT = 100000, BLOCK = 4096, RECORDS = 2 * SOURCE_PUNCH_BYTES / SPOOL_PAYLOAD_MAX };
+    static unsigned char bytes[SPOOL_PAYLOAD_MAX];
+    struct spool_end end = {.output_bytes = 4711}, there = {0};
+    for (int before = 0; before < (int)sizeof end + SPOOL_HEADER_BYTES; before += 10) {
+        seed(4716);
+        start(1, false);
+        int64_t size = 0;
+        for (int i = 0; i < RECORDS; i++, size += SPOOL_HEADER_BYTES + (int64_t)sizeof bytes)
+            put(PACK_MAIN, SPOOL_OUTPUT, SPOOL_STDOUT, bytes, sizeof bytes);
+        size_t pad = (size_t)(BLOCK - (size + SPOOL_HEADER_BYTES + before) % BLOCK);
+        put(PACK_MAIN, SPOOL_OUTPUT, SPOOL_STDOUT, bytes, pad);
+        put(PACK_MAIN, SPOOL_END, 0, &end, sizeof end);
+        while (waits(1))
+            visit(1, LIMIT, false);
+        cr_expect_geq(sources[0].punched, SOURCE_PUNCH_BYTES, "something was given back");
+        cr_assert_eq(spool_read_end(sources[0].fd, &there), 1, "%d bytes before a block's end", before);
+        cr_expect_eq(there.output_bytes, 4711);
+        stop(1);
+    }
+}
+
 Test(source, each_gets_its_share_and_its_stream) {
     static unsigned char bytes[50000];
     seed(4715);
