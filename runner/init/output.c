@@ -181,6 +181,7 @@ struct gathered {
     unsigned char event[OUTPUT_EVENTS_MAX];
     unsigned events, of[STREAMS];
     size_t bytes[STREAMS];
+    bool full[STREAMS]; /* its pipe was */
     bool missed;
 };
 
@@ -288,9 +289,9 @@ static bool exact_gather(struct output *o, struct gathered *g) {
     stash_drain(o, last);
     for (unsigned i = 0; i < STREAMS; i++) {
         size_t before = o->stash[i].end;
-        unsigned packets = stash_fill(o, i);
+        g->full[i] = stash_fill(o, i) == pipe_pages(o);
         g->bytes[i] = o->stash[i].end - before;
-        waiting_write(o, g, i, packets == pipe_pages(o));
+        waiting_write(o, g, i, g->full[i]);
     }
     return true;
 }
@@ -298,11 +299,16 @@ static bool exact_gather(struct output *o, struct gathered *g) {
 static bool is_flood(struct output *o, const struct gathered *g) {
     struct output_flood *f = &o->flood;
     int64_t now_ms = writer_now_ms();
-    unsigned stream = g->bytes[1] > 0;
-    if (g->bytes[!f->stream] || now_ms - f->since_ms > OUTPUT_FLOOD_MS)
-        *f = (struct output_flood){.stream = stream, .since_ms = now_ms};
+    if (g->bytes[!f->stream])
+        *f = (struct output_flood){.stream = g->bytes[1] > 0, .since_ms = now_ms};
+    if (now_ms - f->since_ms > OUTPUT_FLOOD_MS) {
+        f->bytes = 0;
+        f->since_ms = now_ms;
+    }
     f->bytes += g->bytes[f->stream];
-    return !g->bytes[!f->stream] && f->bytes >= OUTPUT_FLOOD_BYTES;
+    f->full_pipes = g->full[f->stream] ? f->full_pipes + 1 : 0;
+    bool alone = !g->bytes[!f->stream];
+    return alone && (f->bytes >= OUTPUT_FLOOD_BYTES || f->full_pipes >= OUTPUT_FLOOD_PIPES);
 }
 
 static void exact_step(struct output *o) {

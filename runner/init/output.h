@@ -36,7 +36,8 @@ enum {
     OUTPUT_STASH_BYTES = 2 * STREAMS_PIPE_BYTES, /* per stream: what is left over and one full pipe */
     OUTPUT_STASH_PACKETS = 256,                  /* likewise; a pipe has at most 32 pages */
     OUTPUT_FLOOD_BYTES = 1024 * 1024,            /* so much of one stream, while the other is silent, … */
-    OUTPUT_FLOOD_MS = 25,                        /* … in so short a time is a flood */
+    OUTPUT_FLOOD_MS = 25,                        /* … in so short a time is a flood; */
+    OUTPUT_FLOOD_PIPES = 8,         /* or so many full pipes in a row: small writes fill one with few bytes */
     OUTPUT_BULK_BYTES = 192 * 1024, /* of one stream in one step; the last read may go beyond it */
     OUTPUT_GATHER_BYTES = 128 * 1024,
     OUTPUT_GATHER_US = 500,
@@ -79,7 +80,8 @@ struct output {
         unsigned stream;
         size_t bytes; /* of it since then, while the other was silent */
         int64_t since_ms;
-        bool wide; /* its pipe is */
+        unsigned full_pipes; /* in a row */
+        bool wide;           /* its pipe is */
     } flood;
     struct output_round {
         unsigned first;
