@@ -122,13 +122,14 @@ static void gather(const struct output *o) {
         ppoll(NULL, 0, &pause, NULL);
 }
 
-/* Who is looked at last has all that was written before what was seen of the other. */
+/* Who is read first is looked at last: it has all that was written before what was seen of the other. */
 static void round_begin(struct output *o) {
     struct output_round *r = &o->round;
     r->left[1] = streams_waiting(o->streams, 1);
     r->left[0] = streams_waiting(o->streams, 0);
     r->first = r->left[1] > r->left[0];
-    r->left[r->first] = streams_waiting(o->streams, r->first);
+    if (r->first == 1)
+        r->left[1] = streams_waiting(o->streams, 1);
     /* At the end nothing is added, but who else reads the pipes can have taken some of it. */
     for (unsigned i = 0; i < STREAMS; i++)
         if (is_ending(o) && !r->left[i])

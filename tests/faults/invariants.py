@@ -7,7 +7,7 @@ import os
 import secrets
 import uuid
 
-from support import IMAGE, TERMINAL, docker, message_bytes, wait_until
+from support import IMAGE, TERMINAL, docker, message_bytes, told, wait_until
 
 # The first thing that a job does: one line for each attempt that was truly started. One write in append mode.
 LEDGER = 'echo "$BERTH_JOB_ID $BERTH_ATTEMPT" >>/host/ledger\n'
@@ -58,7 +58,7 @@ def check(berth, expected, strangers=()):
 
 def check_end(berth, job, how):
     view = berth.job(job)
-    assert (view["status"], view["reason"], view["exit_code"]) == (how.status, how.reason, how.exit_code), view
+    assert (view["status"], view["reason"], view["exit_code"]) == (how.status, how.reason, how.exit_code), told(view)
     events = berth.sql(f"select status from berth.events where job_id = '{job}' order by id").split()
     assert [s for s in events if s in TERMINAL] == [how.status] == events[-1:], f"{job} ends once: {events}"
     ended = berth.sql(f"select count(*) from berth.attempts where job_id = '{job}' and finished_at is not null and status is not null")

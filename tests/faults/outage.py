@@ -9,7 +9,7 @@ import tempfile
 import time
 
 from proxy import Proxy
-from support import PG_BIN, HttpError, Postgres, wait_until
+from support import PG_BIN, HttpError, Postgres, told, wait_until
 
 TICKS_S = os.sysconf("SC_CLK_TCK")
 
@@ -112,9 +112,9 @@ class Chatter:
     def check(self):
         """Waits for its end: one attempt, the true exit code, every byte."""
         view = self.berth.wait(self.id)
-        assert (view["status"], view["exit_code"], view["attempt"]) == ("succeeded" if self.number == 0 else "failed", self.number, 1), view
+        assert (view["status"], view["exit_code"], view["attempt"]) == ("succeeded" if self.number == 0 else "failed", self.number, 1), told(view)
         assert self.berth.output(self.id) == self.expected()
-        assert view["log"]["complete"] is True and view["log"]["bytes"] == len(self.expected()), view
+        assert view["log"]["complete"] is True and view["log"]["bytes"] == len(self.expected()), told(view)
 
 
 def chatters(berth, count, lines, pause_s):

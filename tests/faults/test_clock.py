@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from support import Berth, wait_until
+from support import Berth, told, wait_until
 
 HOUR_S, YEARS_S = 3600, 10 * 365 * 86400
 SWEEP_S = 10
@@ -79,9 +79,9 @@ def test_clock_is_wrong_from_the_start(skewed, offset_s):
     view = berth.wait(late)
     off = berth.off_by()
     assert {"parent", "gateway", "runner"} <= off.keys() and all(abs(by - offset_s) < 600 for by in off.values()), off
-    assert (view["status"], view["reason"]) == ("timed_out", "run_deadline"), view
+    assert (view["status"], view["reason"]) == ("timed_out", "run_deadline"), told(view)
     view = berth.wait(job)
-    assert (view["status"], view["attempt"], berth.output(job)) == ("succeeded", 1, b"begun\ndone\n"), view
+    assert (view["status"], view["attempt"], berth.output(job)) == ("succeeded", 1, b"begun\ndone\n"), told(view)
     assert not sweeps(berth)
     half_made.rmdir()
 
@@ -103,6 +103,6 @@ def test_clock_jumps(skewed):
         assert berth.ready()
     for job in [*jobs, served]:
         view = berth.wait(job)
-        assert (view["status"], view["attempt"]) == ("succeeded", 1), view
+        assert (view["status"], view["attempt"]) == ("succeeded", 1), told(view)
         assert berth.output(job, "?stream=stdout") == b"".join(b"%d\n" % i for i in range(120)) and view["log"]["complete"]
     assert not sweeps(berth)

@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from support import Berth, wait_until
+from support import Berth, told, wait_until
 
 FEW, MANY_JOBS = 48, 24
 
@@ -60,5 +60,5 @@ def test_none_left(new_berth, role):
     resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
     for n, job in enumerate(jobs):
         view = berth.wait(job)
-        assert (view["status"], view["exit_code"], view["attempt"]) == ("failed" if n else "succeeded", n, 1), view
+        assert (view["status"], view["exit_code"], view["attempt"]) == ("failed" if n else "succeeded", n, 1), told(view)
         assert berth.output(job) == b"%d\n" % n and view["log"]["complete"]

@@ -14,7 +14,7 @@ import pytest
 
 from engine import Engine
 from fleet import Host, Ledger, live_mains
-from support import IMAGE, wait_until
+from support import IMAGE, told, wait_until
 
 SETTINGS = {"BERTH_LEASE": "4s", "BERTH_LOST_AFTER": "10s", "BERTH_SLOTS": "5", "BERTH_REAP_INTERVAL": "5s"}
 RETRIES = 4
@@ -183,12 +183,12 @@ def check_job(fleet, n, job):
     assert ends == "1", f"{job} has ended {ends} times: {view}"
     if view["status"] == "errored":
         used = host.sql(f"select count(*) from berth.attempts where job_id = '{job}' and not freed")
-        assert view["reason"] == "orchestrator_lost" and used == str(1 + RETRIES), view
+        assert view["reason"] == "orchestrator_lost" and used == str(1 + RETRIES), told(view)
         return
-    assert (view["status"], view["exit_code"]) == ("failed" if n % 3 else "succeeded", n % 3), view
-    assert host.output(job) == lines_of(n, view["attempt"]), view
-    assert view["log"]["complete"], view
-    assert view["attempt"] in fleet.ledger.attempts(job), view
+    assert (view["status"], view["exit_code"]) == ("failed" if n % 3 else "succeeded", n % 3), told(view)
+    assert host.output(job) == lines_of(n, view["attempt"]), told(view)
+    assert view["log"]["complete"], told(view)
+    assert view["attempt"] in fleet.ledger.attempts(job), told(view)
 
 
 @pytest.mark.fault("three hosts, killed and stopped at random", how="kill -9, SIGSTOP and SIGCONT of all processes and of single ones, from a seed",

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from fleet import SHORT, SHOULD_NOT_HAPPEN_S, Cable, Host, Ledger
-from support import BUILD, IMAGE, HttpError, free_port, wait_until
+from support import BUILD, IMAGE, HttpError, free_port, told, wait_until
 
 LONG_LEASE = {"BERTH_LEASE": "60s", "BERTH_LOST_AFTER": "5m"}
 
@@ -69,7 +69,7 @@ def test_a_second_one_of_the_same_name_is_refused_and_a_restart_is_not(hosts, le
     assert refused.returncode == 75, "within the lease the name is that of the dead one"
     host.start()  # not held up for the minute of the lease: start() does not wait that long
     view = host.wait(job)
-    assert (view["status"], view["attempt"], host.output(job), ledger.attempts(job)) == ("succeeded", 1, b"end\n", [1]), view
+    assert (view["status"], view["attempt"], host.output(job), ledger.attempts(job)) == ("succeeded", 1, b"end\n", [1]), told(view)
 
 
 @pytest.mark.fault("a copied state directory", how="cp, a second berthd on it",
@@ -105,9 +105,9 @@ def test_jobs_of_a_lost_state_directory_end_and_are_not_begun_again(hosts, ledge
     wait_until(lambda: host.sql("select heartbeat_at + lease < now() from berth.orchestrators") == "t", "its lease is over")
     host.start()
     view = host.wait(ends)
-    assert (view["status"], view["reason"], view["attempt"]) == ("errored", "orchestrator_lost", 1), view
+    assert (view["status"], view["reason"], view["attempt"]) == ("errored", "orchestrator_lost", 1), told(view)
     view = host.wait(again)
-    assert (view["status"], view["attempt"], view["orchestrator"]) == ("succeeded", 2, host.instance), view
+    assert (view["status"], view["attempt"], view["orchestrator"]) == ("succeeded", 2, host.instance), told(view)
     assert sorted(ledger.lines()) == sorted([(ends, "1"), (again, "1"), (again, "2")])
     wait_until(lambda: not host.on_engine(), "the containers of the lost directory are gone")
 
@@ -149,7 +149,7 @@ def test_what_had_not_begun_is_taken_over_and_not_begun_by_its_first_owner(hosts
     wait_until(lambda: "no leave to begin" in first.log(), "the first runner waits")
     say_ready(second, job, 2)
     view = second.wait(job)
-    assert (view["status"], view["attempt"]) == ("succeeded", 2), view
+    assert (view["status"], view["attempt"]) == ("succeeded", 2), told(view)
     os.kill(first.process.pid, signal.SIGCONT)
     wait_until(lambda: not first.on_engine() and not first.directories(), "the first one clears up")
     assert ledger.attempts(job) == [2]
@@ -180,7 +180,7 @@ def test_what_waited_for_leave_to_begin_begins_when_it_comes(hosts, ledger, only
     assert ledger.attempts(job) == []
     os.kill(first.process.pid, signal.SIGCONT)
     view = first.wait(job)
-    assert (view["status"], view["attempt"], ledger.attempts(job)) == ("succeeded", 1, [1]), view
+    assert (view["status"], view["attempt"], ledger.attempts(job)) == ("succeeded", 1, [1]), told(view)
 
 
 @pytest.mark.parametrize("how", ["frozen", "cut off"])
@@ -201,7 +201,7 @@ def test_a_host_that_is_away_for_less_than_lost_after_goes_on(postgres, hosts, l
         (first.thaw if how == "frozen" else cable.mend)()
         wait_until(lambda: second.job(job)["status"] != "lost", "its host has it again")
         view = second.wait(job)
-        assert (view["status"], view["exit_code"], view["attempt"], view["log"]["complete"]) == ("failed", 7, 1, True), view
+        assert (view["status"], view["exit_code"], view["attempt"], view["log"]["complete"]) == ("failed", 7, 1, True), told(view)
         assert second.output(job) == b"".join(b"line %d\n" % i for i in range(120))
         assert ledger.attempts(job) == [1]
     finally:

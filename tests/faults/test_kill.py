@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from support import wait_until
+from support import told, wait_until
 
 LINES = 60
 
@@ -25,7 +25,7 @@ def test_ten_jobs_survive_the_death_of(new_berth, recovery, role):
             wait_until(berth.ready, "Berth answers again")
     for n, job in enumerate(jobs):
         view = berth.wait(job)
-        assert (view["status"], view["exit_code"], view["attempt"]) == ("succeeded" if n == 0 else "failed", n, 1), view
+        assert (view["status"], view["exit_code"], view["attempt"]) == ("succeeded" if n == 0 else "failed", n, 1), told(view)
         assert berth.output(job) == b"".join(b"job %d line %d\n" % (n, i) for i in range(LINES))
         assert view["log"]["complete"] is True
     obituaries = [line for line in berth.log_lines() if line["msg"] == "child died" and line["child"] == role and "signal 9" in line["cause"]]
@@ -42,5 +42,5 @@ def test_a_restarted_berthd_takes_up_what_runs(new_berth):
     assert len(berth.on_engine()) == 1, "the container goes on"
     berth.start()
     view = berth.wait(job)
-    assert (view["status"], view["exit_code"], view["attempt"]) == ("failed", 6, 1), view
+    assert (view["status"], view["exit_code"], view["attempt"]) == ("failed", 6, 1), told(view)
     assert berth.output(job) == b"before\nafter\n"

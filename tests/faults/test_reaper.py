@@ -7,7 +7,7 @@ import pytest
 
 from holding import Holding
 from orphans import Field, reap
-from support import docker, wait_until
+from support import docker, told, wait_until
 
 DEAD, LIVING = "dead-one", "living-one"
 STDOUT = "?stream=stdout"
@@ -103,7 +103,7 @@ def end_jobs(berth, jobs):
         docker("exec", f"berth-{job}-1-main", "touch", "/go")
     for n, job in enumerate(jobs):
         view = berth.wait(job)
-        assert (view["exit_code"], view["attempt"], view["log"]["complete"]) == (n, 1, True), view
+        assert (view["exit_code"], view["attempt"], view["log"]["complete"]) == (n, 1, True), told(view)
         assert berth.output(job, STDOUT) == b"up\n%d\n" % n
 
 
@@ -156,7 +156,7 @@ def test_a_start_storm_under_a_prune_every_100_ms(new_berth, long):
     jobs = [berth.script(f"echo {n}; exit {n % 3}", **more[n % len(more)]) for n in range(count)]
     for n, job in enumerate(jobs):
         view = berth.wait(job)
-        assert (view["status"], view["exit_code"], view["attempt"]) == ("failed" if n % 3 else "succeeded", n % 3, 1), view
+        assert (view["status"], view["exit_code"], view["attempt"]) == ("failed" if n % 3 else "succeeded", n % 3, 1), told(view)
         assert view["log"]["complete"] and berth.output(job) == b"%d\n" % n
     assert not removed(berth), "nothing alive was taken for an orphan"
 
@@ -183,7 +183,7 @@ def test_what_begins_while_the_engine_is_asked_stays(new_berth):
     assert reap_held(berth, before=begin) == (set(), "0 orphans found"), "on the engine's list, and its directory was not there before"
     docker("exec", f"berth-{jobs[0]}-1-main", "touch", "/go")
     view = berth.wait(jobs[0])
-    assert (view["status"], view["exit_code"], view["attempt"]) == ("failed", 7, 1), view
+    assert (view["status"], view["exit_code"], view["attempt"]) == ("failed", 7, 1), told(view)
 
 
 @pytest.mark.fault("a job ends while the reaper waits for the engine", how="a socket that holds the answer back",

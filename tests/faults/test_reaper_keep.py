@@ -3,7 +3,7 @@ import pytest
 
 from orphans import Images, reap
 from registry import Registry
-from support import docker, wait_until
+from support import docker, told, wait_until
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def images():
 
 def use(berth, image, **more):
     view = berth.wait(berth.submit("true", image=image, **more))
-    assert view["status"] == "succeeded", view
+    assert view["status"] == "succeeded", told(view)
 
 
 def size(image):

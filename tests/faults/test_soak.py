@@ -15,7 +15,7 @@ import uuid
 import pytest
 from engine import Engine
 from invariants import LEDGER, Expected, check_end, check_log, leftovers
-from support import IMAGE, Berth, HttpError, Postgres, wait_until
+from support import IMAGE, Berth, HttpError, Postgres, told, wait_until
 
 AT_ONCE = 5
 LIVES = {False: (40, 2), True: (1200, 20)}  # seconds in all, seconds from fault to fault
@@ -199,8 +199,8 @@ def check_all(world):
         check_end(berth, job, how)
         check_log(berth, job, view["attempt"], how.output[0])
         assert f"{job} {view['attempt']}" in executions
-        assert {e["reason"] for e in view["earlier_attempts"]} <= {"engine_restarted"}, view
-        assert not view["earlier_attempts"] or "kill_engine" in world.faults, view
+        assert {e["reason"] for e in view["earlier_attempts"]} <= {"engine_restarted"}, told(view)
+        assert not view["earlier_attempts"] or "kill_engine" in world.faults, told(view)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import websockets
 import websockets.exceptions
 
 from fleet import Host, Ledger
-from support import BUILD, message_bytes, wait_until
+from support import BUILD, message_bytes, told, wait_until
 
 LINES = 100
 NEXT_VERSION = b"9.9.9"
@@ -116,7 +116,7 @@ def test_an_upgrade_costs_jobs_and_viewers_nothing(host, next_programs):
     (host.ledger.dir / "go").touch()
 
     view = host.wait(job)
-    assert (view["status"], view["exit_code"], view["attempt"], view["log"]["complete"]) == ("failed", 3, 1, True), view
+    assert (view["status"], view["exit_code"], view["attempt"], view["log"]["complete"]) == ("failed", 3, 1, True), told(view)
     expected = b"".join(b"line %d\n" % i for i in range(LINES))
     assert host.output(job) == expected
     viewer.join(60)
@@ -138,7 +138,7 @@ def test_several_upgrades_in_a_row(host, next_programs):
         host.start()
     (host.ledger.dir / "go").touch()
     view = host.wait(job)
-    assert (view["status"], view["exit_code"], view["attempt"], view["log"]["complete"]) == ("failed", 3, 1, True), view
+    assert (view["status"], view["exit_code"], view["attempt"], view["log"]["complete"]) == ("failed", 3, 1, True), told(view)
     viewer.join(60)
     numbers = viewer.bytes.split()
     assert numbers == [b"%d" % i for i in range(len(numbers))] and viewer.bytes == host.output(job)
