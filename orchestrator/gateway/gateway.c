@@ -239,6 +239,7 @@ static void run(struct gateway *gateway) {
             turns++;
         if (gateway->ended)
             break;
+        session_answer_all();
         if (turns == LOOP_TURNS_MAX)
             lws_cancel_service(gateway->lws); /* there may be more: it must not wait */
         if (lws_service(gateway->lws, 0) < 0)

@@ -65,5 +65,7 @@ void gateway_hint_cancel(struct gateway *gateway);
 
 /* The one libwebsockets protocol, for HTTP and WebSocket (session.c). */
 extern const struct lws_protocols gateway_protocols[];
+/* Begins to write what has been answered since the last call. */
+void session_answer_all(void);
 
 #endif

@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <sodium.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +15,6 @@
 #include "base/mem.h"
 #include "orchestrator/gateway/opening.h"
 #include "orchestrator/gateway/origin.h"
-#include "orchestrator/gateway/problem.h"
 #include "orchestrator/gateway/viewer.h"
 #include "orchestrator/gateway/wait.h"
 
@@ -90,11 +88,26 @@ static void take_request_id(struct request *request) {
         id_new_v7(request->request_id);
 }
 
+static bool takes_body(int lws_method) {
+    return lws_method == LWSHUMETH_POST || lws_method == LWSHUMETH_PUT || lws_method == LWSHUMETH_PATCH;
+}
+
+bool http_has_body(struct lws *wsi) {
+    char *uri;
+    int uri_len;
+    return takes_body(lws_http_get_uri_and_method(wsi, &uri, &uri_len)) ||
+           lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0;
+}
+
+bool http_is_whole(const struct request *request) {
+    bool refused = request->status && request->close; /* its body is read, so that the answer arrives */
+    return request->body_expected == 0 && !refused;
+}
+
 /* How long the body will be. False: answered already. */
 static bool take_length(struct request *request, int lws_method) {
     char text[32], coding[64];
-    bool with_body =
-        lws_method == LWSHUMETH_POST || lws_method == LWSHUMETH_PUT || lws_method == LWSHUMETH_PATCH;
+    bool with_body = takes_body(lws_method);
     bool told = lws_hdr_total_length(request->wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0;
     if (!http_header(request->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING, coding, sizeof coding) || *coding) {
         request->close = true; /* libwebsockets 4.1 would take the chunks for the body itself */
@@ -162,8 +175,6 @@ static bool find_route(struct request *request) {
 static void dispatch(struct request *request) {
     request->dispatched = true;
     request->timer = sd_event_source_disable_unref(request->timer);
-    /* A client that goes away, or sends its next request early, is looked at when this one is answered. */
-    lws_rx_flow_control(request->wsi, 0);
     lws_set_timeout(request->wsi, NO_PENDING_TIMEOUT, 0);
     request->route->handler(request);
 }
@@ -242,13 +253,13 @@ int http_begin(struct gateway *gateway, struct lws *wsi, const char *path, size_
         http_problem(request, 413, "the body is larger than %zu bytes", request->route->body_max);
         return 0;
     }
-    bool takes_body = request->route->body_max > 0 && request->body_expected > 0;
-    if (takes_body && !content_type_is_json(request->content_type)) {
+    bool awaited = request->route->body_max > 0 && request->body_expected > 0;
+    if (awaited && !content_type_is_json(request->content_type)) {
         http_add_header(request, "Accept-Post", "application/json");
         http_problem(request, 415, "the body has to be application/json");
         return 0;
     }
-    if (takes_body)
+    if (awaited)
         await_body(request);
     else
         dispatch(request);
@@ -281,182 +292,13 @@ void http_free(struct request *request) {
     opening_cancel(request->opening);
     wait_done(request);
     TAILQ_REMOVE(&requests, request, link);
+    http_answer_forget(request);
     query_done(&request->query);
     buf_done(&request->body);
     buf_done(&request->extra);
     buf_done(&request->out);
     free(request->state);
     free(request);
-}
-
-static void log_request(const struct request *request) {
-    bool quiet = request->route && request->route->quiet && request->status < 400;
-    log_write(quiet ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "request",
-              LOG_FIELDS_(LS("method", (request->head ? "HEAD" : route_method_word(request->method))),
-                          LS("path", request->path), LI("status", request->status),
-                          LI("ms", (clock_boot_ns() - request->begun_ns) / NS_PER_MS),
-                          LS("request", request->request_id)));
-}
-
-/* Everything is out. 0: the connection is free for the next request; -1: it ends. */
-static int finish(struct request *request) {
-    if (lws_partial_buffered(request->wsi)) {
-        lws_callback_on_writable(request->wsi);
-        return 1;
-    }
-    log_request(request);
-    return request->close ? -1 : 0;
-}
-
-static int write_out(struct request *request) {
-    size_t n = request->out.len - request->out_pos;
-    if (n > HTTP_WRITE_MAX)
-        n = HTTP_WRITE_MAX;
-    if (lws_write(request->wsi, (unsigned char *)request->out.data + request->out_pos, n, LWS_WRITE_HTTP) < 0)
-        return -1;
-    request->out_pos += n;
-    lws_set_timeout(request->wsi, PENDING_TIMEOUT_HTTP_CONTENT, GATEWAY_WRITE_S);
-    lws_callback_on_writable(request->wsi);
-    return 1;
-}
-
-/* Room for libwebsockets in front, as it wants it. */
-static void out_restart(struct request *request) {
-    static const char room[LWS_PRE];
-    buf_clear(&request->out);
-    buf_add(&request->out, room, sizeof room);
-    request->out_pos = sizeof room;
-}
-
-/* The next piece of a stream into `out`. False: there is none now. */
-static bool stream_fill(struct request *request) {
-    enum { SIZE_LINE = 10 }; /* "%08x\r\n" */
-    out_restart(request);
-    size_t at = request->out.len;
-    if (request->chunked)
-        buf_add(&request->out, "00000000\r\n", SIZE_LINE);
-    size_t start = request->out.len;
-    enum viewer_state state = viewer_fill(request->viewer, &request->out, HTTP_WRITE_MAX);
-    size_t n = request->out.len - start;
-    if (request->chunked && n > 0) {
-        char line[SIZE_LINE + 1];
-        snprintf(line, sizeof line, "%08x\r\n", (unsigned)n);
-        memcpy(request->out.data + at, line, SIZE_LINE);
-        buf_adds(&request->out, "\r\n");
-    } else if (n == 0) {
-        out_restart(request);
-    }
-    request->promised -= (int64_t)n;
-    if (state == VIEWER_END || state == VIEWER_LOST) {
-        request->stream_ended = true;
-        request->close |=
-            state == VIEWER_LOST || request->promised > 0; /* only its end tells that it is cut */
-        if (request->chunked && state == VIEWER_END)
-            buf_adds(&request->out, "0\r\n\r\n");
-    }
-    return request->out.len > request->out_pos;
-}
-
-int http_writable(struct request *request) {
-    if (!request->status)
-        return 1;
-    if (request->out_pos < request->out.len)
-        return write_out(request);
-    if (!request->streams || request->stream_ended)
-        return finish(request);
-    if (stream_fill(request))
-        return write_out(request);
-    if (request->stream_ended)
-        return finish(request);
-    lws_set_timeout(request->wsi, NO_PENDING_TIMEOUT, 0); /* idle until the viewer wakes it */
-    lws_rx_flow_control(request->wsi, 0);
-    return 1;
-}
-
-void http_stream_wake(struct request *request) {
-    lws_rx_flow_control(request->wsi, 1);
-    lws_set_timeout(request->wsi, PENDING_TIMEOUT_HTTP_CONTENT, GATEWAY_WRITE_S);
-    lws_callback_on_writable(request->wsi);
-}
-
-void http_add_header(struct request *request, const char *name, const char *fmt, ...) {
-    char value[HTTP_HEADER_VALUE_MAX];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(value, sizeof value, fmt, args);
-    va_end(args);
-    for (char *p = value; *p; p++)
-        if (iscntrl((unsigned char)*p))
-            *p = ' ';
-    buf_addf(&request->extra, "%s: %s\r\n", name, value);
-}
-
-/* length -1: chunked, or until the connection's end for HTTP/1.0. */
-static void begin_response(struct request *request, int status, const char *type, int64_t length) {
-    request->status = status;
-    request->chunked = length < 0 && !request->http10;
-    out_restart(request);
-    buf_addf(&request->out, "HTTP/1.1 %d %s\r\n", status, problem_title(status));
-    if (type)
-        buf_addf(&request->out, "Content-Type: %s\r\n", type);
-    if (length >= 0)
-        buf_addf(&request->out, "Content-Length: %lld\r\n", (long long)length);
-    else if (request->chunked)
-        buf_adds(&request->out, "Transfer-Encoding: chunked\r\n");
-    buf_addf(&request->out,
-             "X-Request-Id: %s\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n%s%s\r\n",
-             request->request_id, buf_str(&request->extra), request->close ? "Connection: close\r\n" : "");
-    http_stream_wake(request);
-}
-
-/* When the response itself cannot be made. */
-static void respond_sorry(struct request *request, const char *why) {
-    static const char sorry[] =
-        "{\"type\":\"about:blank\",\"title\":\"Internal Server Error\",\"status\":500}";
-    log_error("a response cannot be made", LS("why", why), LS("path", request->path),
-              LS("request", request->request_id));
-    begin_response(request, 500, PROBLEM_CONTENT_TYPE, sizeof sorry - 1);
-    if (!request->head)
-        buf_adds(&request->out, sorry);
-}
-
-void http_respond(struct request *request, int status, const char *type, const char *body, size_t len) {
-    begin_response(request, status, len || status != 204 ? type : NULL, (int64_t)len);
-    if (!request->head && buf_add(&request->out, body, len) < 0)
-        respond_sorry(request, "it is larger than its bound");
-}
-
-void http_respond_json(struct request *request, int status, json_t *doc) {
-    AUTO_FREE char *text = json_dumps(doc, JSON_COMPACT);
-    json_decref(doc);
-    if (!text) {
-        respond_sorry(request, "it is not JSON");
-        return;
-    }
-    http_respond(request, status, status >= 400 ? PROBLEM_CONTENT_TYPE : "application/json", text,
-                 strlen(text));
-}
-
-void http_problem(struct request *request, int status, const char *fmt, ...) {
-    char detail[HTTP_HEADER_VALUE_MAX + HTTP_PATH_MAX];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(detail, sizeof detail, fmt, args);
-    va_end(args);
-    http_respond_json(request, status, problem_make(status, detail, request->request_id, NULL));
-}
-
-void http_problem_faults(struct request *request, const struct spec_faults *faults) {
-    char detail[64];
-    size_t all = faults->count + faults->omitted;
-    snprintf(detail, sizeof detail, "the job has %zu fault%s", all, all == 1 ? "" : "s");
-    http_respond_json(request, 422, problem_make(422, detail, request->request_id, faults));
-}
-
-void http_stream_begin(struct request *request, int status, const char *type, int64_t length) {
-    begin_response(request, status, type, length);
-    request->streams = !request->head && length != 0;
-    request->promised = length;
 }
 
 static bool peer_gone(const struct request *request) {

@@ -34,6 +34,7 @@ enum {
 
 struct request {
     TAILQ_ENTRY(request) link; /* all there are */
+    TAILQ_ENTRY(request) answered_link;
     struct gateway *gateway;
     struct lws *wsi;
     /* What was asked. */
@@ -67,6 +68,7 @@ struct request {
     size_t out_pos;
     int64_t promised; /* bytes of a stream that Content-Length has told and that are still to come */
     bool close, streams, chunked, stream_ended;
+    bool answer_waits; /* none of it has been written */
     int64_t begun_ns;
 };
 
@@ -74,8 +76,15 @@ struct request {
  * up. */
 int http_begin(struct gateway *gateway, struct lws *wsi, const char *path, size_t path_len,
                struct request **ret);
+/* Whether libwebsockets will look for a body behind these headers. */
+bool http_has_body(struct lws *wsi);
+/* All of it has been read: what follows belongs to the next one. */
+bool http_is_whole(const struct request *request);
 int http_body(struct request *request, const void *bytes, size_t len);
 void http_body_done(struct request *request);
+/* One whose answer is to be begun, or NULL. */
+struct request *http_take_answered(void);
+void http_answer_forget(struct request *request); /* it is taken, or ends before that */
 /* The socket takes something. 1: go on; 0: the response is out and the request done; -1: hang up. */
 int http_writable(struct request *request);
 void http_free(struct request *request);

@@ -2,6 +2,7 @@
  */
 #include <string.h>
 
+#include "base/log.h"
 #include "orchestrator/gateway/http.h"
 #include "orchestrator/gateway/ws.h"
 #include "proto/message.h"
@@ -17,13 +18,33 @@ static void drop_request(struct session *session) {
     session->request = NULL;
 }
 
+/* What a client sends behind a whole request lies in the socket until that one is answered: libwebsockets
+ * would take it for the next one at once. */
+static void read_no_more(struct lws *wsi) {
+    lws_rx_flow_control(wsi, 0);
+}
+
+/* A request that came in one piece with the end of the one before it was put aside by libwebsockets, and 4.1
+ * takes the headers of such a one for its body, again and again (lws_http_action, deal_body). It does not
+ * tell whose bytes it has put aside, only that there are some: rarely somebody else's, who then comes again,
+ * too (RFC 9112, section 9.3.2). */
+static bool body_would_be_misread(struct lws *wsi) {
+    bool put_aside = lws_service_adjust_timeout(lws_get_context(wsi), 1, 0) == 0;
+    return put_aside && http_has_body(wsi);
+}
+
 static int on_http(struct gateway *gateway, struct lws *wsi, struct session *session, const char *path,
                    size_t len) {
-    if (gateway->ending)
+    if (gateway->ending || session->request) /* one that did not wait for a long answer's end */
         return -1;
-    drop_request(session);
+    if (body_would_be_misread(wsi)) {
+        log_info("a request with a body came together with the one before it, hanging up unanswered");
+        return -1;
+    }
     if (http_begin(gateway, wsi, path, len, &session->request) < 0)
         return -1;
+    if (http_is_whole(session->request))
+        read_no_more(wsi);
     return 0;
 }
 
@@ -34,8 +55,19 @@ static int on_writable(struct lws *wsi, struct session *session) {
     if (more > 0)
         return 0;
     drop_request(session);
+    lws_rx_flow_control(wsi, 1);
     /* Behind this the session is another one. */
     return more < 0 || lws_http_transaction_completed(wsi) ? -1 : 0;
+}
+
+/* Outside of libwebsockets' turns, so that an answer which the socket takes whole is out, and its request
+ * done, before anything more is read. */
+void session_answer_all(void) {
+    for (struct request *request = http_take_answered(); request; request = http_take_answered()) {
+        struct lws *wsi = request->wsi;
+        if (on_writable(wsi, lws_wsi_user(wsi)) < 0)
+            lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, LWS_TO_KILL_SYNC);
+    }
 }
 
 static int on_ws(struct gateway *gateway, struct lws *wsi, enum lws_callback_reasons reason,
@@ -72,8 +104,10 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_HTTP_BODY:
         return session->request ? http_body(session->request, in, len) : 0;
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
-        if (session->request)
+        if (session->request) {
+            read_no_more(wsi);
             http_body_done(session->request);
+        }
         return 0;
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return on_writable(wsi, session);

@@ -197,6 +197,62 @@ def test_keep_alive_and_pipelining(pg, gw):
     expect("h2c is passed over", out.startswith(b"HTTP/1.1 200 OK"), True)
 
 
+def head_of(method, path, body=b"", close=False):
+    return (f"{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n" + ("Connection: close\r\n" if close else "")
+            + (f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else "") + "\r\n").encode() + body
+
+
+def answers_of(connection):
+    return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def test_the_next_request_comes_early(pg, gw):
+    """While one is being answered; libwebsockets 4.1 would take the headers of the next for its body, again and again."""
+    spec = b'{"image": "busybox"}'
+    job = submit(pg)
+    for first in (head_of("GET", f"/v1/jobs/{job}"), head_of("POST", "/v1/jobs", spec)):
+        for second, status in ((head_of("POST", "/v1/jobs", spec, close=True), 201), (head_of("GET", "/healthz", close=True), 200)):
+            lock = subprocess.Popen([os.path.join(pg.bin, "psql"), pg.url, "-qAt"], stdin=subprocess.PIPE, text=True)
+            lock.stdin.write("begin; lock table berth.jobs;\n")
+            lock.stdin.flush()
+            until("the table is locked", lambda: pg.sql(
+                "select count(*) from pg_locks where mode = 'AccessExclusiveLock' and granted and relation = 'berth.jobs'::regclass") == "1")
+            with socket.create_connection(("127.0.0.1", gw.port), timeout=15) as connection:
+                connection.sendall(first)
+                until("it waits", lambda: pg.sql("select count(*) from pg_stat_activity where wait_event_type = 'Lock'") == "1")
+                connection.sendall(second)
+                lock.communicate("commit;\n")
+                got = answers_of(connection)
+            expect(f"{first[:20]} {second[:20]}", (got.count(b"HTTP/1.1 "), f"HTTP/1.1 {status} ".encode() in got), (2, True))
+            expect("nobody is kept waiting", gw.get("/healthz").status, 200)
+
+
+def test_the_next_request_comes_at_once(pg, gw):
+    """Behind an answer of which the gateway has not yet been told that it is out."""
+    spec = b'{"image": "busybox"}'
+    with socket.create_connection(("127.0.0.1", gw.port), timeout=15) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(100):
+            for request in (head_of("POST", "/nowhere", spec), head_of("POST", "/v1/jobs", spec)):
+                connection.sendall(request)
+                expect("answer", connection.recv(65536)[:9], b"HTTP/1.1 ")
+        connection.sendall(head_of("GET", "/healthz", close=True))
+        expect("the last one", answers_of(connection).count(b"HTTP/1.1 200"), 1)
+
+
+def test_a_body_behind_another_request(pg, gw):
+    """All in one segment: such a request is not answered, and its connection ends (RFC 9112, section 9.3.2)."""
+    spec = b'{"image": "busybox", "labels": {"behind": "yes"}}'
+    for first, status in ((head_of("GET", "/healthz"), 200), (head_of("POST", "/v1/jobs", spec), 201), (head_of("GET", "/nowhere"), 404),
+                          (head_of("POST", "/nowhere", spec), 404)):
+        got = gw.raw(first + head_of("POST", "/v1/jobs", spec) + head_of("GET", "/healthz"))
+        expect(f"{first[:30]}", (got.count(b"HTTP/1.1 "), f"HTTP/1.1 {status} ".encode() in got), (1, True))
+        expect("nobody is kept waiting", gw.get("/healthz").status, 200)
+    expect("jobs", len(gw.get("/v1/jobs?label=behind=yes").json["items"]), 1)
+    got = gw.raw(head_of("GET", "/healthz") + head_of("GET", "/nowhere") + head_of("GET", "/healthz", close=True))
+    expect("without a body they are all answered", (got.count(b"HTTP/1.1 200"), got.count(b"HTTP/1.1 404")), (2, 1))
+
+
 def test_list(pg, gw):
     ids = [gw.post("/v1/jobs", {**BASE, "name": f"list-{i % 2}", "labels": {"set": "l 1+&=", "n": str(i)}}).json["id"]
            for i in range(5)]
