@@ -340,9 +340,7 @@ void care_kill_all(struct supervisor *s) {
 int timer_arm(sd_event *loop, sd_event_source **source, int64_t in_ms, sd_event_time_handler_t handler,
               void *arg) {
     uint64_t in_us = (uint64_t)(in_ms > 0 ? in_ms : 0) * (uint64_t)US_PER_MS;
-    if (!*source)
-        return sd_event_add_time_relative(loop, source, CLOCK_BOOTTIME, in_us, (uint64_t)US_PER_MS, handler,
-                                          arg);
-    int done = sd_event_source_set_time_relative(*source, in_us);
-    return done < 0 ? done : sd_event_source_set_enabled(*source, SD_EVENT_ONESHOT);
+    /* Made anew, as another handler may be wanted than the last time. */
+    *source = sd_event_source_disable_unref(*source);
+    return sd_event_add_time_relative(loop, source, CLOCK_BOOTTIME, in_us, (uint64_t)US_PER_MS, handler, arg);
 }

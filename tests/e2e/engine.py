@@ -39,18 +39,20 @@ class Engine:
         self.start()
         subprocess.run(f"docker save {IMAGE} | docker -H {self.host} load", shell=True, check=True, capture_output=True)
 
-    def forget_containerd(self):
-        """It dies with a killed engine, a moment later; where nobody reaps orphans, the next engine would take it for alive for ever."""
-        pid_file = self.dir / "exec" / "containerd" / "containerd.pid"
+    def end_containerd(self):
+        """The one of an engine that has died. It dies too, but a moment later, and takes the socket of its successor with it then;
+        and where nobody reaps orphans, the next engine would take it for alive for ever."""
+        config = str(self.dir / "exec" / "containerd" / "containerd.toml")
 
-        def dead():
-            try:
-                return "\nState:\tZ" in pathlib.Path(f"/proc/{pid_file.read_text()}/status").read_text()
-            except OSError:
-                return True
+        def alive():
+            pids = subprocess.run(["pgrep", "-f", f"^containerd --config {config}"], capture_output=True, text=True).stdout.split()
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+            return pids
 
-        wait_until(dead, "containerd has died with its engine")
-        pid_file.unlink(missing_ok=True)
+        wait_until(lambda: not alive(), "containerd has died with its engine")
+        (self.dir / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)
 
     def start(self):
         self.spawn()
@@ -60,7 +62,7 @@ class Engine:
 
     def spawn(self):
         (self.dir / "pid").unlink(missing_ok=True)
-        self.forget_containerd()
+        self.end_containerd()
         log = open(self.dir / "log", "ab")
         self.process = subprocess.Popen(
             ["nsenter", f"--net=/run/netns/{self.name}", "dockerd", "--data-root", f"{self.dir}/data", "--exec-root", f"{self.dir}/exec",
@@ -81,7 +83,7 @@ class Engine:
     def docker(self, *args, check=True):
         done = subprocess.run(["docker", "-H", self.host, *args], capture_output=True, text=True, timeout=120)
         if check and done.returncode != 0:
-            raise AssertionError(f"docker {' '.join(args)}: {done.stderr}")
+            raise AssertionError(f"docker {' '.join(args)}: {done.stderr}\nthe engine's log:\n{(self.dir / 'log').read_text()[-3000:]}")
         return done.stdout.strip()
 
     def stop(self, how=signal.SIGTERM):

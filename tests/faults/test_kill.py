@@ -44,3 +44,18 @@ def test_a_restarted_berthd_takes_up_what_runs(new_berth):
     view = berth.wait(job)
     assert (view["status"], view["exit_code"], view["attempt"]) == ("failed", 6, 1), told(view)
     assert berth.output(job) == b"before\nafter\n"
+
+
+@pytest.mark.fault("a helper that answers nothing while berthd ends", how="SIGSTOP of gateway and reaper, then QUIT",
+                   holds="berthd ends all the same, and they with it")
+def test_a_helper_that_stands_still_does_not_hold_up_the_end(new_berth):
+    berth = new_berth()
+    job = berth.script("echo up; sleep 600")
+    wait_until(lambda: berth.output(job) == b"up\n", "it runs")
+    still = [pid for role in ("gateway", "reaper") for pid in berth.children()[role]]
+    for pid in still:
+        os.kill(pid, signal.SIGSTOP)
+    assert berth.stop(signal.SIGQUIT) == 0
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in still)
+    assert "children have not ended, killing them" in berth.log()
+    assert not berth.on_engine()
