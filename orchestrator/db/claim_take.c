@@ -10,17 +10,23 @@ _Static_assert(SPEC_BYTES_MAX == 1048576, "the bound in JOB_COLUMNS_");
 
 /* Keys: the scan leaves out those that are taken as far as it sees, so that what waits for one does not fill
  * the batch; berth.key_room() then decides, and several of one key in the batch share what room there is by
- * their rank. What is left out here holds nobody back: the sums begin behind it. */
+ * their rank. What is left out here holds nobody back: the sums begin behind it.
+ * The lock on our own row: a drain that has been answered is never followed by a claim that did not see it.
+ * An empty queue is looked at without it, as it would be written to disk. */
 void claim_take(struct claim *c, const struct claim_want *want) {
     claim_begin(
-        c, "with candidates as materialized ("
+        c, "with me as materialized ("
+           "  select from berth.orchestrators where name = $1 and life = $11::uuid and not draining"
+           "    and heartbeat_at + lease > now()"
+           "    and exists (select from berth.jobs where status in ('queued', 'retrying') and cancel = 0)"
+           "  for share),"
+           " candidates as materialized ("
            "  select id, attempt, priority, created_at, tenant, concurrency_key as key, concurrency_max,"
            "    coalesce(memory_bytes, $7::bigint) as memory,"
            "    case when memory_bytes is null then $8::bigint else cpus_milli end as cpus"
            "  from berth.jobs q"
            "  where status in ('queued', 'retrying') and cancel = 0"
-           "    and exists (select from berth.orchestrators o where o.name = $1 and o.life = $11::uuid"
-           "      and not o.draining and o.heartbeat_at + o.lease > now())"
+           "    and exists (select from me)"
            "    and (queue_deadline_at is null or queue_deadline_at > now())"
            "    and (run_at is null or run_at <= now()) and (retry_at is null or retry_at <= now())"
            "    and coalesce(memory_bytes, $7::bigint) <= $4::bigint"

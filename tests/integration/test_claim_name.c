@@ -141,6 +141,25 @@ Test(claim_name, nothing_is_taken_while_draining_or_behind_the_lease) {
     end();
 }
 
+/* Who has been told that it drains must not see it take one more. */
+Test(claim_name, a_drain_under_way_is_waited_for) {
+    struct claim c;
+    struct claim_want w = want(10);
+    struct at_once all;
+    begin("draining");
+    add("a", 0, 1, 0);
+    run("begin");
+    run("update berth.orchestrators set draining = true where name = 'one'");
+    claim_take(&c, &w);
+    ask_until_blocked(&c, 1, &all);
+    run("commit");
+    ask_to_the_end();
+    cr_assert(all.results[0], "%s", all.errs[0].text);
+    cr_expect_eq(PQntuples(all.results[0]), 0);
+    at_once_done(&all);
+    end();
+}
+
 /* Else the new one would find them as its own without a directory, and begin them once more. */
 Test(claim_name, jobs_of_a_lost_state_directory_are_those_of_a_dead_one) {
     struct claim c;
