@@ -6,9 +6,10 @@
 #include "runner/docker/doc.h"
 #include "runner/docker/url.h"
 
-static json_t *ipam_json(struct doc_body *body, const char *subnet) {
+static json_t *ipam_json(struct doc_body *body, const struct network_spec *spec) {
     json_t *config = json_object(), *configs = json_array(), *ipam = json_object();
-    doc_put_text(body, config, "Subnet", subnet);
+    doc_put_text(body, config, "Subnet", spec->subnet);
+    doc_put_text(body, config, "Gateway", spec->gateway);
     if (json_array_append_new(configs, config) < 0)
         body->bad = true;
     doc_put(body, ipam, "Config", configs);
@@ -27,7 +28,7 @@ int network_create(struct engine *engine, const struct ctx *ctx, const struct ne
     doc_put(&body, root, "Options", doc_pairs(&body, spec->options));
     doc_put(&body, root, "Labels", doc_pairs(&body, spec->labels));
     if (spec->subnet)
-        doc_put(&body, root, "IPAM", ipam_json(&body, spec->subnet));
+        doc_put(&body, root, "IPAM", ipam_json(&body, spec));
     if (doc_body_check(&body, "network spec", err) < 0 ||
         call_post_json(engine, ctx, "/networks/create", root, &answer, err) < 0)
         return -1;

@@ -14,6 +14,9 @@
 struct network_spec {
     const char *name;            /* required */
     const char *subnet;          /* CIDR; NULL: the engine chooses */
+    const char *gateway;         /* an address in `subnet`, which never comes without one: killed in the midst
+                                  * of removing such a network, dockerd panics with each of its next starts
+                                  * (moby: libnetwork/controller.go, reservePools) */
     bool internal;               /* no way out */
     struct engine_pairs options; /* of the bridge driver: com.docker.network.bridge.enable_icc=false, … */
     struct engine_pairs labels;

@@ -114,7 +114,8 @@ static int exhausted(const struct net_place *place, const struct taken *taken, s
 
 static int private_make(const struct net_place *place, const struct ctx *ctx, const char *name,
                         struct subnet subnet, char ret_id[ENGINE_ID_MAX], struct err *err) {
-    char number[NUMBER_TEXT_MAX], token[NUMBER_TEXT_MAX], bridge[NET_BRIDGE_MAX], range[SUBNET_TEXT_MAX];
+    char number[NUMBER_TEXT_MAX], token[NUMBER_TEXT_MAX], bridge[NET_BRIDGE_MAX];
+    char range[SUBNET_TEXT_MAX], gateway[SUBNET_TEXT_MAX];
     snprintf(number, sizeof number, "%d", place->number);
     snprintf(token, sizeof token, "%" PRId64, place->token);
     const struct engine_pair labels[] = {{LABEL_MANAGED, "true"},   {LABEL_CLUSTER, place->cluster},
@@ -124,6 +125,7 @@ static int private_make(const struct net_place *place, const struct ctx *ctx, co
     const struct engine_pair options[] = {{NET_OPTION_BRIDGE, net_bridge_name(place->cluster, name, bridge)}};
     const struct network_spec spec = {.name = name,
                                       .subnet = subnet_format(subnet, range),
+                                      .gateway = subnet_first_address(subnet, gateway),
                                       .options = {options, ARRAY_LEN(options)},
                                       .labels = {labels, ARRAY_LEN(labels)}};
     return net_create(place, ctx, &spec, ret_id, err);

@@ -43,11 +43,21 @@ int subnet_parse(const char *text, struct subnet *ret, struct err *err) {
     return 0;
 }
 
+static void format_address(uint32_t address, char out[INET_ADDRSTRLEN]) {
+    struct in_addr in = {.s_addr = htonl(address)};
+    out[0] = '\0';
+    inet_ntop(AF_INET, &in, out, INET_ADDRSTRLEN);
+}
+
 const char *subnet_format(struct subnet s, char out[SUBNET_TEXT_MAX]) {
-    struct in_addr in = {.s_addr = htonl(s.address)};
-    char address[INET_ADDRSTRLEN] = "";
-    inet_ntop(AF_INET, &in, address, sizeof address);
+    char address[INET_ADDRSTRLEN];
+    format_address(s.address, address);
     snprintf(out, SUBNET_TEXT_MAX, "%.15s/%d", address, s.bits % (ADDRESS_BITS + 1));
+    return out;
+}
+
+const char *subnet_first_address(struct subnet s, char out[SUBNET_TEXT_MAX]) {
+    format_address(s.address + 1, out);
     return out;
 }
 

@@ -20,6 +20,7 @@ struct subnet {
 /* "10.0.0.0/8", and "10.0.0.1" as /32. ERR_INVALID says what is wrong. */
 int subnet_parse(const char *text, struct subnet *ret, struct err *err);
 const char *subnet_format(struct subnet s, char out[SUBNET_TEXT_MAX]);
+const char *subnet_first_address(struct subnet s, char out[SUBNET_TEXT_MAX]); /* behind the network's own */
 bool subnet_overlap(struct subnet a, struct subnet b);
 bool subnet_within(struct subnet inner, struct subnet outer); /* or the same */
 uint64_t subnet_count(struct subnet pool, int bits);          /* how many of this size it has */

@@ -327,6 +327,7 @@ Test(docker_engine, networks_come_and_go) {
         .name = test_name, .internal = true, .options = {options, 1}, .labels = labels};
     char id[ENGINE_ID_MAX], twice[ENGINE_ID_MAX];
     spec.subnet = "10.213.77.0/24";
+    spec.gateway = "10.213.77.9";
     OK(network_create(engine, &ctx, &spec, id, &err));
     REFUSED(network_create(engine, &ctx, &spec, twice, &err), 409);
 
@@ -354,6 +355,7 @@ Test(docker_engine, networks_come_and_go) {
     cr_assert_str_eq(info.id, id);
     cr_assert_str_eq(info.driver, "bridge");
     cr_assert_str_eq(info.subnet, "10.213.77.0/24");
+    cr_assert_str_eq(info.gateway, "10.213.77.9");
     cr_assert(info.internal && json_object_size(info.containers) == 0 && info.created_us > 0);
     cr_assert_str_eq(container_label(info.options, "com.docker.network.bridge.enable_icc"), "false");
     OK(network_list(engine, &ctx, labels, &list, &err));

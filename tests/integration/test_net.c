@@ -204,7 +204,8 @@ Test(net, a_pool_that_is_taken_says_so) {
     char id[ENGINE_ID_MAX];
     const struct engine_pair labels[] = {{LABEL_CLUSTER, rig.cluster}};
     AUTO_FREE char *name = mem_printf("foreign-%.8s", rig.cluster);
-    const struct network_spec spec = {.name = name, .subnet = "10.214.7.0/25", .labels = {labels, 1}};
+    const struct network_spec spec = {
+        .name = name, .subnet = "10.214.7.0/25", .gateway = "10.214.7.1", .labels = {labels, 1}};
     OK(network_create(rig.engine, &rig.ctx, &spec, id, &err));
     OK(net_private_ensure(&place, &rig.ctx, id, &err));
     OK(net_private_remove(&place, &rig.ctx, &err));

@@ -32,6 +32,8 @@ Test(subnet, is_read_and_written) {
     cr_expect_str_eq(text_of(subnet("10.213.0.16/28")), "10.213.0.16/28");
     cr_expect_str_eq(text_of(subnet("255.255.255.255")), "255.255.255.255/32");
     cr_expect_str_eq(text_of(subnet("0.0.0.0/0")), "0.0.0.0/0");
+    char first[SUBNET_TEXT_MAX];
+    cr_expect_str_eq(subnet_first_address(subnet("10.213.0.16/28"), first), "10.213.0.17");
     static const char *const wrong[] = {"",           "10.0.0.0/33", "10.0.0.0/-1", "10.0.0/8",
                                         "10.0.0.1/8", "fe80::/64",   "10.0.0.0/8 ", " 10.0.0.0",
                                         "10.0.0.0/",  "10.0.0.0/+8", "1.2.3.4.5",   "10.0.0.0/8/8"};
