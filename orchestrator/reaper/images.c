@@ -15,6 +15,7 @@
 static const char least_used[] =
     "the images that Berth has pulled take too much room, and jobs have not used "
     "this one for the longest time";
+static const char only_noted[] = "somebody has removed it from the engine, only Berth's note of it is left";
 
 /* --- references of a note, a line each --- */
 
@@ -83,14 +84,21 @@ static int mark_wanted(const struct sweep *sweep, const struct ctx *ctx, const s
 
 /* --- which there are --- */
 
+static void plan_image(struct plan *plan, const struct pulled *one, const char *reason) {
+    AUTO_FREE char *name = mem_strndup(one->refs, strcspn(one->refs, "\n"));
+    plan_add(plan, ORPHAN_IMAGE, one->id, *name ? name : one->id, reason)->seen = one->used_ns;
+}
+
 /* 1: it counts; 0: it is gone, or not ours to remove. */
 static int look_at(const struct sweep *sweep, const struct ctx *ctx, const struct pulled *one,
-                   struct lru_image *ret, struct err *err) {
+                   struct plan *plan, struct lru_image *ret, struct err *err) {
     AUTO_IMAGE_INFO struct image_info info = {0};
     struct err why = {0};
     if (image_inspect(sweep->engine, ctx, one->id, &info, &why) < 0) {
-        if (engine_status_is(&why, 404))
+        if (engine_status_is(&why, 404)) {
+            plan_image(plan, one, only_noted);
             return 0;
+        }
         if (err)
             *err = why;
         return -1;
@@ -102,10 +110,10 @@ static int look_at(const struct sweep *sweep, const struct ctx *ctx, const struc
 }
 
 static int look_at_all(const struct sweep *sweep, const struct ctx *ctx, const struct pulled_list *pulled,
-                       struct lru_image *images, size_t *ret_count, struct err *err) {
+                       struct plan *plan, struct lru_image *images, size_t *ret_count, struct err *err) {
     size_t count = 0;
     for (size_t i = 0; i < pulled->count; i++) {
-        int counts = look_at(sweep, ctx, &pulled->items[i], &images[count], err);
+        int counts = look_at(sweep, ctx, &pulled->items[i], plan, &images[count], err);
         if (counts < 0)
             return -1;
         if (counts)
@@ -121,7 +129,7 @@ static int choose(const struct sweep *sweep, const struct ctx *ctx, const struct
     AUTO_CONTAINER_LIST struct container_list containers = {0};
     int64_t sum = 0;
     size_t count = 0;
-    if (look_at_all(sweep, ctx, pulled, images, &count, err) < 0)
+    if (look_at_all(sweep, ctx, pulled, plan, images, &count, err) < 0)
         return -1;
     for (size_t i = 0; i < count; i++)
         sum += images[i].bytes;
@@ -133,12 +141,9 @@ static int choose(const struct sweep *sweep, const struct ctx *ctx, const struct
     for (size_t i = 0; i < containers.count; i++)
         mark(images, count, pulled, containers.items[i].image_id);
     lru_choose(images, count, sweep->images_high_bytes, sweep->images_low_bytes);
-    for (size_t i = 0; i < count; i++) {
-        const struct pulled *one = &pulled->items[images[i].tag];
-        AUTO_FREE char *name = mem_strndup(one->refs, strcspn(one->refs, "\n"));
+    for (size_t i = 0; i < count; i++)
         if (images[i].goes)
-            plan_add(plan, ORPHAN_IMAGE, one->id, *name ? name : one->id, least_used)->seen = one->used_ns;
-    }
+            plan_image(plan, &pulled->items[images[i].tag], least_used);
     return 0;
 }
 

@@ -66,6 +66,12 @@ def test_the_images_that_jobs_used_longest_ago_go(new_berth, images):
     berth.cancel(runs, force=True)
     berth.wait(runs)
     assert planned(berth, one, one) == {a, b}, "with the end of its job the image may go"
+    notes = lambda: {note.name for note in berth.state.glob("images/*")}
+    before, plenty = notes(), {"BERTH_IMAGES_HIGH": str(100 * one), "BERTH_IMAGES_LOW": str(one)}
+    docker("image", "rm", "-f", a)
+    assert reap(berth, **plenty)[0] == {("image", a)}, "removed by hand: its note goes"
+    assert len(before - notes()) == 1 and not notes() - before
+    assert reap(berth, **plenty)[0] == set()
 
 
 def put_off(berth, job, days, ended_days=None):

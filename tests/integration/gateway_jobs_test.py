@@ -310,7 +310,7 @@ def test_cancel_meets_another_step(pg, gw):
     other.stdin.write(f"begin; update berth.jobs set status = 'running' where id = '{job}';\n")
     other.stdin.flush()
     until("the row is locked", lambda: pg.sql(
-        "select count(*) from pg_stat_activity where state = 'idle in transaction'") == "1")
+        "select count(*) from pg_stat_activity where state = 'idle in transaction' and query like 'update%'") == "1")
     answers = []
     cancel = threading.Thread(target=lambda: answers.append(gw.post(f"/v1/jobs/{job}/cancel")))
     cancel.start()
