@@ -146,8 +146,8 @@ int group_bound(const char *name, const struct limits_bound *bound, struct err *
     AUTO_FREE char *quota =
         mem_printf("%" PRId64, bound->cpus_milli ? bound->cpus_milli * LIMITS_PERIOD_US / 1000 : -1);
     AUTO_FREE char *max = mem_printf("%s %d", bound->cpus_milli ? quota : "max", LIMITS_PERIOD_US);
-    AUTO_FREE char *shares = mem_printf("%d", LIMITS_WEIGHT);
-    AUTO_FREE char *weight = mem_printf("%d", LIMITS_WEIGHT_V2);
+    AUTO_FREE char *shares = mem_printf("%d", limits_for_processors(LIMITS_SHARES, LIMITS_SHARES_MAX));
+    AUTO_FREE char *weight = mem_printf("%d", limits_for_processors(LIMITS_WEIGHT, LIMITS_WEIGHT_MAX));
     AUTO_FREE char *period = mem_printf("%d", LIMITS_PERIOD_US);
     const struct {
         const char *controller, *file, *value;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "proto/attempt.h"
@@ -11,6 +12,11 @@
 /* A group's path as the engine wants it begins with /, as libcgroup wants it without. */
 static const char *name_of(const char *group) {
     return group[0] == '/' ? group + 1 : group;
+}
+
+int limits_for_processors(int each, int max) {
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    return processors < 1 ? each : processors > max / each ? max : (int)processors * each;
 }
 
 int limits_setup(const struct limits_bound *bound, char ret_group[LIMITS_GROUP_MAX], struct err *err) {

@@ -12,12 +12,16 @@ enum {
     LIMITS_PATH_MAX = 512,       /* of a group in the file system */
     LIMITS_INSTANCE_MAX = 64,    /* bytes of an instance's name in a group's, with the NUL */
     LIMITS_PERIOD_US = 100000,   /* of the CPU ceiling; the kernel's and systemd's default */
-    LIMITS_WEIGHT_V2 = 25,       /* LIMITS_WEIGHT as share of 100 in place of 1024 */
+    LIMITS_SHARES_MAX = 262144,  /* the kernel's: MAX_SHARES in kernel/sched/sched.h */
+    LIMITS_WEIGHT_MAX = 10000,   /* CGROUP_WEIGHT_MAX in include/linux/cgroup.h */
     LIMITS_FILE_MAX = 16 * 1024, /* bytes of a file of the kernel's */
 };
 
 #define LIMITS_SLICE_END ".slice"
 #define LIMITS_PREFIX "berth-"
+
+/* Of all jobs together: so much for each processor, within the kernel's bound. */
+int limits_for_processors(int each, int max);
 
 /* --- names (pure) --- */
 

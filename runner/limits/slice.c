@@ -50,7 +50,8 @@ static int add_properties(sd_bus_message *m, const struct limits_bound *bound) {
         uint64_t memory = bound->memory_bytes ? (uint64_t)bound->memory_bytes : UINT64_MAX;
         uint64_t cpu_us = bound->cpus_milli ? (uint64_t)bound->cpus_milli * 1000 : UINT64_MAX;
         rc = sd_bus_message_append(m, "(sv)(sv)(sv)", "MemoryMax", "t", memory, "CPUWeight", "t",
-                                   (uint64_t)LIMITS_WEIGHT_V2, "CPUQuotaPerSecUSec", "t", cpu_us);
+                                   (uint64_t)limits_for_processors(LIMITS_WEIGHT, LIMITS_WEIGHT_MAX),
+                                   "CPUQuotaPerSecUSec", "t", cpu_us);
     }
     return rc < 0 ? rc : sd_bus_message_close_container(m);
 }

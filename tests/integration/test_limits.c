@@ -100,6 +100,18 @@ Test(limits, the_bound_holds_whatever_a_job_is_allowed) {
     cr_expect_eq(run("512m", ALLOCATE(450)), 0, "none");
 }
 
+Test(limits, all_jobs_weigh_as_one_process_on_each_processor) {
+    AUTO_BUF struct buf out = BUF(RIG_OUTPUT_MAX);
+    OK(limits_setup(&bound, group, &err));
+    AUTO_FREE char *line =
+        mem_printf("find /sys/fs/cgroup -path '*/berth-%s/cpu.shares' -o -path '*/berth-%s/cpu.weight'"
+                   " | xargs cat",
+                   instance, instance);
+    cr_assert_eq(rig_shell(line, &out), 0);
+    long weight = strtol(buf_str(&out), NULL, 10), processors = sysconf(_SC_NPROCESSORS_ONLN);
+    cr_expect(weight == LIMITS_SHARES * processors || weight == LIMITS_WEIGHT * processors, "%ld", weight);
+}
+
 Test(limits, what_is_in_use_is_not_removed) {
     AUTO_BUF struct buf out = BUF(RIG_OUTPUT_MAX);
     OK(limits_setup(&bound, group, &err));
