@@ -237,9 +237,9 @@ static void run(struct gateway *gateway) {
         int turns = 0;
         while (turns < LOOP_TURNS_MAX && sd_event_run(gateway->loop, 0) > 0)
             turns++;
+        session_answer_all();
         if (gateway->ended)
             break;
-        session_answer_all();
         if (turns == LOOP_TURNS_MAX)
             lws_cancel_service(gateway->lws); /* there may be more: it must not wait */
         if (lws_service(gateway->lws, 0) < 0)

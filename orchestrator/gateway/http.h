@@ -49,6 +49,7 @@ struct request {
     char key[HTTP_KEY_MAX + 1]; /* Idempotency-Key; "": none */
     int64_t body_expected;      /* bytes; -1: no Content-Length */
     bool dispatched;
+    bool body_read; /* to its end */
     struct buf body;
     bool too_long; /* the body; told when all of it has come */
     /* What a handler keeps while it waits. */
@@ -68,7 +69,8 @@ struct request {
     size_t out_pos;
     int64_t promised; /* bytes of a stream that Content-Length has told and that are still to come */
     bool close, streams, chunked, stream_ended;
-    bool answer_waits; /* none of it has been written */
+    bool answer_waits;      /* none of it has been written */
+    int64_t write_until_ns; /* CLOCK_BOOTTIME; the socket has to take more of it; 0: it has not been full */
     int64_t begun_ns;
 };
 

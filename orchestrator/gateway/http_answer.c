@@ -26,6 +26,7 @@ static void log_request(const struct request *request) {
 static int go_on_writing(struct request *request) {
     lws_rx_flow_control(request->wsi, 1);
     lws_set_timeout(request->wsi, PENDING_TIMEOUT_HTTP_CONTENT, GATEWAY_WRITE_S);
+    request->write_until_ns = clock_boot_ns() + GATEWAY_WRITE_S * NS_PER_S;
     lws_callback_on_writable(request->wsi);
     return 1;
 }

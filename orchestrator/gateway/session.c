@@ -2,6 +2,7 @@
  */
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "orchestrator/gateway/http.h"
 #include "orchestrator/gateway/ws.h"
@@ -18,19 +19,19 @@ static void drop_request(struct session *session) {
     session->request = NULL;
 }
 
-/* What a client sends behind a whole request lies in the socket until that one is answered: libwebsockets
- * would take it for the next one at once. */
+/* What a client sends behind a whole request lies in the socket until that one is answered, or the socket
+ * does not take more of the answer: libwebsockets would take it for the next one at once. */
 static void read_no_more(struct lws *wsi) {
     lws_rx_flow_control(wsi, 0);
 }
 
 /* A request that came in one piece with the end of the one before it was put aside by libwebsockets, and 4.1
- * takes the headers of such a one for its body, again and again (lws_http_action, deal_body). It does not
- * tell whose bytes it has put aside, only that there are some: rarely somebody else's, who then comes again,
- * too (RFC 9112, section 9.3.2). */
+ * takes the headers of such a one for its body, again and again (lws_http_action, deal_body). It is never the
+ * first one of its connection. For others libwebsockets tells only that somebody's bytes lie aside in this
+ * turn, so that one that came by itself is rarely hung up on, too. */
 static bool body_would_be_misread(struct lws *wsi) {
-    bool put_aside = lws_service_adjust_timeout(lws_get_context(wsi), 1, 0) == 0;
-    return put_aside && http_has_body(wsi);
+    bool first = !lws_get_opaque_user_data(wsi);
+    return !first && http_has_body(wsi) && lws_service_adjust_timeout(lws_get_context(wsi), 1, 0) == 0;
 }
 
 static int on_http(struct gateway *gateway, struct lws *wsi, struct session *session, const char *path,
@@ -41,10 +42,25 @@ static int on_http(struct gateway *gateway, struct lws *wsi, struct session *ses
         log_info("a request with a body came together with the one before it, hanging up unanswered");
         return -1;
     }
+    lws_set_opaque_user_data(wsi, wsi); /* it has had a request */
     if (http_begin(gateway, wsi, path, len, &session->request) < 0)
         return -1;
     if (http_is_whole(session->request))
         read_no_more(wsi);
+    return 0;
+}
+
+/* Told again and again when the socket does not take an answer at once and its client has sent more
+ * meanwhile, and libwebsockets' time-out for the writing has no effect then. */
+static int on_body_done(struct lws *wsi, struct session *session) {
+    struct request *request = session->request;
+    if (!request)
+        return 0;
+    if (request->body_read)
+        return request->write_until_ns && clock_boot_ns() > request->write_until_ns ? -1 : 0;
+    request->body_read = true;
+    read_no_more(wsi);
+    http_body_done(request);
     return 0;
 }
 
@@ -104,11 +120,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_HTTP_BODY:
         return session->request ? http_body(session->request, in, len) : 0;
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
-        if (session->request) {
-            read_no_more(wsi);
-            http_body_done(session->request);
-        }
-        return 0;
+        return on_body_done(wsi, session);
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return on_writable(wsi, session);
     case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
@@ -141,7 +153,8 @@ const struct lws_protocols gateway_protocols[] = {
     {.name = MESSAGE_SUBPROTOCOL,
      .callback = on_event,
      .per_session_data_size = sizeof(struct session),
-     .rx_buffer_size = 4096},
+     .rx_buffer_size = 4096,
+     .tx_packet_size = HTTP_WRITE_MAX},
     {.name = GATEWAY_LOOP_PROTOCOL, .callback = on_loop},
     {0},
 };

@@ -18,9 +18,10 @@
 
 enum {
     LIMITS_GROUP_MAX = 160, /* bytes of a group's path or slice with the NUL */
-    /* CPU weight of all jobs together for each processor there is: there they count as one process does. The
-     * kernel divides a group's weight by the processors that it runs on, so with that of one process alone a
-     * job on two of them waits behind whatever else runs. */
+    /* CPU weight of all jobs together for each processor there is: busy on all of them, they count as one
+     * process does on each; busy on fewer, as more. The kernel divides a group's weight by the processors
+     * that it runs on, so with that of one process alone a job on two of them waits behind whatever else
+     * runs. */
     LIMITS_SHARES = 1024, /* v1: cpu.shares */
     LIMITS_WEIGHT = 100,  /* v2 and systemd: cpu.weight */
 };

@@ -6,6 +6,7 @@ gateway_*_test.py PROGRAM [NAME…]: PROGRAM is gateway_child; NAMEs pick tests.
 import asyncio
 import base64
 import json
+import os
 import subprocess
 import sys
 import time
@@ -82,6 +83,11 @@ def whole(gw, job, query="", **kw):
         async with connect(gw, job, query, **kw) as ws:
             return await asyncio.wait_for(collect(ws), 30)
     return asyncio.run(run())
+
+
+def cpu_seconds(pid):
+    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def run_all(module):

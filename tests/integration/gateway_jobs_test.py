@@ -1,13 +1,14 @@
 """Jobs over HTTP on a real PostgreSQL: every status code, lists, waiting, cancelling, removing."""
 
 import http.client
+import json
 import os
 import socket
 import subprocess
 import threading
 import time
 
-from gateway_checks import BASE, NOBODY, expect, problem, run_all
+from gateway_checks import BASE, NOBODY, cpu_seconds, expect, problem, run_all
 from gateway_rig import TOKEN, Log, submit, until
 
 
@@ -251,6 +252,37 @@ def test_a_body_behind_another_request(pg, gw):
     expect("jobs", len(gw.get("/v1/jobs?label=behind=yes").json["items"]), 1)
     got = gw.raw(head_of("GET", "/healthz") + head_of("GET", "/nowhere") + head_of("GET", "/healthz", close=True))
     expect("without a body they are all answered", (got.count(b"HTTP/1.1 200"), got.count(b"HTTP/1.1 404")), (2, 1))
+
+
+def test_a_request_behind_a_long_answer(pg, gw):
+    """Answers of any length, in one segment and one after the other: none makes the gateway turn in a circle, none is spoilt."""
+    for size in (6_000, 60_000):
+        spec = json.dumps({"image": "busybox", "script": "#" * size, "env": {f"E{i}": "x" * size for i in range(4)}}).encode()
+        first = head_of("POST", "/v1/jobs", spec)
+        got = gw.raw(first + head_of("GET", "/healthz", close=True))
+        expect(f"{size}: the first one", got[:13], b"HTTP/1.1 201 ")
+        expect("nobody is kept waiting", gw.get("/healthz").status, 200)
+        connection = http.client.HTTPConnection("127.0.0.1", gw.port, timeout=10)
+        for _ in range(10):
+            answer = gw.request("POST", "/v1/jobs", spec, connection=connection)
+            expect("whole", (answer.status, len(answer.json["spec"]["script"])), (201, size))
+        connection.close()
+    before = cpu_seconds(gw.process.pid)
+    with socket.create_connection(("127.0.0.1", gw.port), timeout=15) as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.sendall(first + head_of("GET", "/healthz"))
+        until("it is answered", lambda: slow.recv(1, socket.MSG_PEEK))
+        begun = time.monotonic()
+        while time.monotonic() - begun < 1:
+            expect("keep-alive goes on beside it", gw.post("/v1/jobs", BASE).status, 201)
+    expect("no circle", cpu_seconds(gw.process.pid) - before < 5, True)
+
+
+def test_an_upgrade_to_something_else(pg, gw):
+    for word in ("foo", "x" * 60):
+        got = gw.raw(f"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: {word}\r\n\r\n".encode())
+        expect(word, got.startswith(b"HTTP/1.0 403 "), True)
+        expect("nobody is kept waiting", gw.get("/healthz").status, 200)
 
 
 def test_list(pg, gw):

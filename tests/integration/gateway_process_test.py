@@ -10,7 +10,7 @@ import time
 
 import websockets
 
-from gateway_checks import BASE, NOBODY, collect, connect, expect, problem, rebuild, run_all, take, whole
+from gateway_checks import BASE, NOBODY, collect, connect, cpu_seconds, expect, problem, rebuild, run_all, take, whole
 from gateway_rig import TOKEN, Gateway, Log, free_port, submit, until
 
 
@@ -38,11 +38,6 @@ def test_slowloris(pg, gw):
     too_long = gw.raw(b"GET /healthz HTTP/1.1\r\nX-Long: " + b"x" * 40_000 + b"\r\n\r\n")
     expect("headers have a bound", b"200 OK" in too_long, False)
     expect("others", gw.get("/healthz").status, 200)
-
-
-def cpu_seconds(pid):
-    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_idle_does_not_spin(pg, gw):
