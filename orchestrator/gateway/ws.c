@@ -88,9 +88,10 @@ static int refuse(struct lws *wsi, int status, const char *detail) {
 
 int ws_confirm(struct gateway *gateway, struct lws *wsi, char *upgrade) {
     char path[HTTP_PATH_MAX], id[64], offered[WS_SUBPROTOCOLS_MAX + 1];
+    /* It has answered a word that it does not know with 403 and given the headers away, `upgrade` among them.
+     */
     if (lws_hdr_total_length(wsi, WSI_TOKEN_UPGRADE) <= 0)
-        return -1; /* libwebsockets has answered with 403 and given the headers away; `upgrade` was among them
-                    */
+        return -1;
     if (strcasecmp(upgrade, "websocket") != 0) {
         /* An upgrade may be passed over (RFC 9110, section 7.8); libwebsockets looks at the word again behind
          * this. */
