@@ -88,8 +88,7 @@ static int refuse(struct lws *wsi, int status, const char *detail) {
 
 int ws_confirm(struct gateway *gateway, struct lws *wsi, char *upgrade) {
     char path[HTTP_PATH_MAX], id[64], offered[WS_SUBPROTOCOLS_MAX + 1];
-    /* It has answered a word that it does not know with 403 and given the headers away, `upgrade` among them.
-     */
+    /* libwebsockets has answered an unknown word with 403 and given the headers away, `upgrade` too. */
     if (lws_hdr_total_length(wsi, WSI_TOKEN_UPGRADE) <= 0)
         return -1;
     if (strcasecmp(upgrade, "websocket") != 0) {
