@@ -180,10 +180,14 @@ Test(slice, of_an_instance_is_made_and_then_changed) {
     cr_expect_str_eq(group, "berth-known.slice");
     bound.memory_bytes = bound.cpus_milli = 0;
     cr_assert_eq(limits_setup(&bound, group, &err), 0, "%s", err.text);
-    expect_notes("start berth-known.slice replace" ACCOUNTING
-                 " MemoryMax=1048576 CPUWeight=25 CPUQuotaPerSecUSec=1500000\n"
-                 "change berth-known.slice 1" ACCOUNTING
-                 " MemoryMax=18446744073709551615 CPUWeight=25 CPUQuotaPerSecUSec=18446744073709551615\n");
+    long weight = LIMITS_WEIGHT * sysconf(_SC_NPROCESSORS_ONLN);
+    AUTO_FREE char *expected =
+        mem_printf("start berth-known.slice replace" ACCOUNTING
+                   " MemoryMax=1048576 CPUWeight=%ld CPUQuotaPerSecUSec=1500000\n"
+                   "change berth-known.slice 1" ACCOUNTING
+                   " MemoryMax=18446744073709551615 CPUWeight=%ld CPUQuotaPerSecUSec=18446744073709551615\n",
+                   weight, weight);
+    expect_notes(expected);
 }
 
 Test(slice, of_an_attempt_comes_and_goes) {
