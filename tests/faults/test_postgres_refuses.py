@@ -7,25 +7,11 @@ import threading
 
 import pytest
 
-from outage import Chatter, OwnPostgres, SmallPostgres, answer_of, chatters, complaints, ends_in_spool, readiness
+from outage import Chatter, OwnPostgres, SmallPostgres, answer_of, berth, chatters, cluster, complaints, ends_in_spool, readiness  # noqa: F401
 from support import IMAGE, Berth, HttpError, wait_until
 
 COMPLAINTS_MAX = 12  # of all processes together, however often something fails
 SMALL_MIB = 128
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    postgres = OwnPostgres()
-    yield postgres
-    postgres.destroy()
-
-
-@pytest.fixture
-def berth(cluster):
-    instance = Berth(cluster, BERTH_SLOTS="10")
-    yield instance
-    instance.destroy()
 
 
 LARGE = {"image": IMAGE, "command": ["true"], "input": "x" * 500_000}

@@ -1,0 +1,38 @@
+"""PostgreSQL is far away, or its answer is lost: results stay true, and nothing happens twice."""
+import pytest
+
+from outage import Chatter, behind, chatters, cluster  # noqa: F401
+from support import wait_until
+
+
+@pytest.mark.fault("PostgreSQL is slow", how="latency, one byte at a time",
+                   holds="no storm, true results")
+@pytest.mark.parametrize("lane", [{"latency_s": 0.2}, {"slice_bytes": 1}, {"bytes_per_s": 20_000}], ids=str)
+def test_slow(behind, lane):
+    for name, value in lane.items():
+        setattr(behind.proxy.up, name, value)
+        setattr(behind.proxy.down, name, value)
+    for job in [Chatter(behind, n, 20, 0.1) for n in range(3)]:
+        job.check()
+
+
+@pytest.mark.fault("the answer to a COMMIT is lost", how="a proxy cuts behind it",
+                   holds="no double claim, no double log, no lost end")
+@pytest.mark.parametrize("who, statement", [
+    ("scribe", rb"commit"), ("scribe", rb"begin"), ("scribe", rb"log_sha_state = \$8"),
+    ("parent", rb"insert into berth\.attempts"), ("parent", rb"heartbeat_at = now\(\)"),
+], ids=lambda value: value if isinstance(value, str) else value.decode())
+def test_answer_lost(behind, who, statement):
+    """The server did it, but nobody heard: nothing happens twice."""
+    jobs = chatters(behind, 3, 60, 0.1)
+    for n in range(3, 6):
+        cut = behind.proxy.cut_after(statement, who=b":" + who.encode())
+        jobs.append(Chatter(behind, n, 20, 0.1))
+        wait_until(cut.done.is_set, "the connection was cut")
+    for job in jobs:
+        job.check()
+    attempts = behind.sql("select job_id, count(*) from berth.attempts group by 1 having count(*) > 1")
+    ends = behind.sql("select job_id from berth.events where status in ('succeeded', 'failed', 'errored', 'canceled', 'timed_out')"
+                      " group by 1 having count(*) > 1")
+    assert (attempts, ends) == ("", ""), "claimed once, ended once"
+    assert int(behind.sql("select count(*) from berth.attempts")) == len(jobs)
