@@ -154,6 +154,13 @@ static bool state_means_away(const char *state) {
     return strncmp(state, "08", 2) == 0 || strncmp(state, "57P", 3) == 0 || strcmp(state, "25006") == 0;
 }
 
+/* A row that waited for the default partition is refused, with the code of a check but without a check's
+ * name, when its day was given a partition meanwhile (ExecFindPartition in PostgreSQL's execPartition.c). It
+ * finds its place when it comes again, as what could not be serialized does. */
+static bool state_means_partition_made(const char *state, const PGresult *result) {
+    return strcmp(state, "23514") == 0 && !PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
+}
+
 int db_result_error(const PGconn *conn, const PGresult *result, const char *what, struct err *err) {
     const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
     const char *words = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
@@ -165,6 +172,8 @@ int db_result_error(const PGconn *conn, const PGresult *result, const char *what
     /* Without an SQLSTATE the words are libpq's own: the connection is gone. */
     if (!state || state_means_away(state))
         return err_set(err, ERR_AWAY, 0, "%s: %.*s", what, len, words);
+    if (state_means_partition_made(state, result))
+        state = "40001";
     return err_set(err, ERR_DB, db_sqlstate(state), "%s: %.*s (SQLSTATE %s)", what, len, words, state);
 }
 

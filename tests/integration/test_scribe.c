@@ -388,38 +388,6 @@ Test(scribe, what_was_taken_over_is_given_back_to_the_disk) {
     teardown();
 }
 
-Test(scribe, one_that_the_database_refuses_is_given_up_and_the_others_go_on) {
-    setup("refused");
-    run_sql("alter table berth.log_chunks add constraint no_poison check (position('poison'::bytea in bytes) "
-            "= 0)",
-            NULL);
-    struct job *jobs[9];
-    for (int i = 0; i < 9; i++) {
-        jobs[i] = new_job(LIMIT_BYTES);
-        start(jobs[i]);
-        says(jobs[i], i == 4 ? "this is poison" : "this is not");
-    }
-    start_scribe();
-    for (int i = 0; i < 9; i++)
-        if (i != 4)
-            until_shipped(jobs[i]);
-    until("select cancel from berth.jobs where id = $1", jobs[4]->attempt->job, "1");
-    for (int i = 0; i < 9; i++)
-        end(jobs[i]);
-    for (int i = 0; i < 9; i++)
-        until_status(jobs[i], i == 4 ? "errored" : "succeeded");
-    EXPECT_ANSWER(jobs[4], "select reason || (message ~ 'no_poison') from berth.jobs where id = $1",
-                  "internaltrue");
-    EXPECT_ANSWER(jobs[4], "select log_complete from berth.attempts where job_id = $1", "f");
-    for (int i = 0; i < 9; i++) {
-        if (i != 4)
-            expect_log_exact(jobs[i]);
-        until_gone(jobs[i]->name);
-        free_job(jobs[i]);
-    }
-    teardown();
-}
-
 Test(scribe, directories_that_have_ended_or_belong_to_others_go_and_strange_ones_stay) {
     setup("gone");
     struct job *finished = new_job(LIMIT_BYTES), *fenced = new_job(LIMIT_BYTES),

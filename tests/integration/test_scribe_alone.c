@@ -1,4 +1,4 @@
-/* Attempts that the scribe leaves alone: of another database, or with a row that cannot be read. */
+/* Attempts that the scribe leaves alone: of another database, or such as never started. */
 #include <fcntl.h>
 #include <stdbool.h>
 #include <unistd.h>
@@ -51,25 +51,6 @@ Test(scribe_alone, a_database_made_anew_while_the_parent_lives_is_not_believed) 
     scribe = 0;
     cr_expect(has_file(job, ATTEMPT_SPOOL));
     free_job(job);
-    teardown();
-}
-
-Test(scribe_alone, a_row_that_cannot_be_read_holds_up_no_others) {
-    setup("badrow");
-    struct job *bad = new_job(LIMIT_BYTES), *good = new_job(LIMIT_BYTES);
-    run_sql("update berth.attempts set log_sha_state = decode(repeat('00', 200), 'hex') where job_id = $1",
-            bad->attempt->job);
-    start(bad);
-    start(good);
-    end(bad);
-    end(good);
-    start_scribe();
-    until_status(good, "succeeded");
-    until_gone(good->name);
-    cr_expect(has_file(bad, ATTEMPT_SPOOL));
-    EXPECT_ANSWER(bad, STATUS_SQL, "preparing");
-    free_job(bad);
-    free_job(good);
     teardown();
 }
 
