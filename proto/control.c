@@ -38,14 +38,8 @@ static json_t *encode_config(const struct control *m) {
                      "instance", m->instance, "cluster", or_empty(m->cluster), "cgroup", or_empty(m->cgroup));
 }
 
-static json_t *encode_ready(const struct control *m) {
-    (void)m;
-    return json_pack("{s:s}", "type", words[CONTROL_READY]);
-}
-
-static json_t *encode_begin(const struct control *m) {
-    (void)m;
-    return json_pack("{s:s}", "type", words[CONTROL_BEGIN]);
+static json_t *encode_word(const struct control *m) {
+    return json_pack("{s:s}", "type", words[m->type]);
 }
 
 static json_t *encode_cancel(const struct control *m) {
@@ -88,7 +82,7 @@ static int decode_config(json_t *doc, struct control *m, json_error_t *error) {
     return 0;
 }
 
-static int decode_ready(json_t *doc, struct control *m, json_error_t *error) {
+static int decode_word(json_t *doc, struct control *m, json_error_t *error) {
     const char *type = NULL;
     (void)m;
     return json_unpack_ex(doc, error, JSON_STRICT, "{s:s}", "type", &type);
@@ -162,10 +156,10 @@ static const struct {
     json_t *(*encode)(const struct control *m);
     int (*decode)(json_t *doc, struct control *m, json_error_t *error);
 } codecs[CONTROL_TYPE_COUNT] = {
-    [CONTROL_CONFIG] = {encode_config, decode_config}, [CONTROL_READY] = {encode_ready, decode_ready},
+    [CONTROL_CONFIG] = {encode_config, decode_config}, [CONTROL_READY] = {encode_word, decode_word},
     [CONTROL_CANCEL] = {encode_cancel, decode_cancel}, [CONTROL_EXTEND] = {encode_extend, decode_extend},
-    [CONTROL_BEGIN] = {encode_begin, decode_ready},    [CONTROL_PROBED] = {encode_probed, decode_probed},
-    [CONTROL_HEALTH] = {encode_health, decode_health},
+    [CONTROL_BEGIN] = {encode_word, decode_word},      [CONTROL_PROBED] = {encode_probed, decode_probed},
+    [CONTROL_HEALTH] = {encode_health, decode_health}, [CONTROL_ALIVE] = {encode_word, decode_word},
 };
 
 int control_send(int fd, const struct control *message, struct err *err) {
@@ -179,6 +173,11 @@ int control_send(int fd, const struct control *message, struct err *err) {
         return err_set(err, ERR_LIMIT, 0, "message %s has %zu bytes, more than %d", word, len,
                        CHILD_MESSAGE_MAX);
     return packet_send(fd, text, len, err) < 0 ? err_wrap(err, "message %s", word) : 0;
+}
+
+void control_answer_alive(int fd, const struct control *message) {
+    if (message->type == CONTROL_ALIVE)
+        (void)control_send(fd, message, NULL);
 }
 
 static int type_of(const json_t *doc, enum control_type *ret, struct err *err) {

@@ -9,6 +9,7 @@
  *                      more)
  * probed    to parent  ok (bool), detail, cgroup, warning: answer of `berth-runner --probe`
  * begin     both       from a runner: may the command be begun? to it: it may, once and for all
+ * alive     both       from the parent: does your loop go round? from a helper: it does
  * health    to parent, to gateway  part, ok (bool), detail: whether what jobs need is there
  *
  * A strict decoder: an unknown type or a wrong field is an error, so that a version skew is loud.
@@ -29,6 +30,7 @@
     X(EXTEND, "extend")                                                                                      \
     X(BEGIN, "begin")                                                                                        \
     X(PROBED, "probed")                                                                                      \
+    X(ALIVE, "alive")                                                                                        \
     X(HEALTH, "health")
 
 enum control_type {
@@ -76,6 +78,8 @@ struct control {
 };
 
 int control_send(int fd, const struct control *message, struct err *err);
+/* When the message asks whether this process is alive. A parent that is not told asks again. */
+void control_answer_alive(int fd, const struct control *message);
 /* 1: a message; 0: end of file, the peer is gone; -1: none now (ERR_SYS with EAGAIN) or a message that is
  * wrong. */
 int control_recv(int fd, struct control *ret_message, struct err *err);

@@ -86,6 +86,8 @@ static int on_control(sd_event_source *source, int fd, uint32_t revents, void *a
         log_error("a message of the parent is not understood", LERR(&err));
     else if (r > 0 && message.type == CONTROL_HEALTH)
         note_health(gateway, &message);
+    else if (r > 0)
+        control_answer_alive(fd, &message);
     control_done(&message);
     if (r > 0)
         return 0;

@@ -31,12 +31,14 @@ static void reaper_done(struct reaper *r) {
 }
 #define AUTO_REAPER CLEANUP(reaper_done)
 
-/* The only thing to come from the parent after the configuration is its end. */
 static void on_parent(void *arg) {
     struct reaper *r = arg;
     struct control message = {0};
-    if (control_recv(r->watch.fd, &message, NULL) == 0)
+    int got = control_recv(r->watch.fd, &message, NULL);
+    if (got == 0)
         ctx_cancel(&r->work.ctx);
+    else if (got > 0)
+        control_answer_alive(r->watch.fd, &message);
     control_done(&message);
 }
 

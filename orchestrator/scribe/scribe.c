@@ -51,17 +51,18 @@ static void wake(struct scribe *s) {
 
 /* --- the parent --- */
 
-/* Nothing but its end is expected from the parent. */
 static void on_parent(void *arg) {
     struct scribe *s = arg;
     struct control message = {0};
     struct err err = {0};
     int r = control_recv(CHILD_FD, &message, &err);
-    control_done(&message);
     if (r == 0)
         ctx_cancel(&s->ctx);
     else if (r < 0 && err.code != EAGAIN)
         log_warn("message of the parent not understood", LERR(&err));
+    else if (r > 0)
+        control_answer_alive(CHILD_FD, &message);
+    control_done(&message);
     if (ctx_state(&s->ctx) != CTX_LIVE)
         sd_event_exit(s->loop, CHILD_EXIT_DONE);
 }

@@ -103,6 +103,8 @@ static void read_messages(struct child *child) {
             on_ready(child);
         else if (message.type == CONTROL_BEGIN)
             on_wants_license(child);
+        else if (message.type == CONTROL_ALIVE)
+            child->unanswered = 0;
         else if (message.type == CONTROL_PROBED)
             probe_answered(child->supervisor, &message);
         else if (message.type == CONTROL_HEALTH && child->role == CHILD_REAPER)
@@ -196,6 +198,7 @@ static int start(struct supervisor *s, struct child *child, struct err *err) {
     FAULT_IF(child->role == CHILD_RUNNER, PARENT_RUNNER_SPAWNED);
     child->state = CHILD_STARTED;
     child->born_ms = clock_boot_ms();
+    child->unanswered = 0;
     if (watch(s, child, err) < 0)
         return -1;
     if (send_config(s, child, err) < 0)

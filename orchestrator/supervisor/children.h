@@ -57,6 +57,7 @@ struct child {
     pid_t pid;          /* 0: none runs */
     int fd;             /* our end of its CHILD_FD; -1 */
     int64_t born_ms;
+    unsigned unanswered; /* questions of the watchdog */
     struct restart restart;
     struct supervisor *supervisor;
     struct sd_event_source *exit_source, *message_source, *timer_source;

@@ -73,7 +73,7 @@ static int begin(struct supervisor *s, struct err *err) {
     if (made < 0)
         return err_sys(err, "make the event loop");
     if (leave_watch_signals(s, err) < 0 || open_pool(s, err) < 0 || lease_begin(s, err) < 0 ||
-        dispatch_begin(s, err) < 0)
+        dispatch_begin(s, err) < 0 || watchdog_begin(s, err) < 0)
         return -1;
     for (size_t i = 0; i < ARRAY_LEN(roles); i++)
         care_start(s, care_add(s, roles[i], ""));
@@ -97,6 +97,7 @@ static void finish(struct supervisor *s) {
     sd_event_source_disable_unref(s->phase_timer);
     sd_event_source_disable_unref(s->attempts_watch);
     sd_event_source_disable_unref(s->probe_timer);
+    sd_event_source_disable_unref(s->watchdog_timer);
     sd_event_unref(s->loop);
     state_dir_close(&s->state);
     config_free(&settings_table, &s->settings);

@@ -70,7 +70,8 @@ struct supervisor {
     enum phase phase;
     bool draining; /* told so through the database */
     int exit_status;
-    sd_event_source *signals[SIGNALS_COUNT], *heartbeat_timer, *phase_timer, *attempts_watch, *probe_timer;
+    sd_event_source *signals[SIGNALS_COUNT], *heartbeat_timer, *phase_timer, *attempts_watch, *probe_timer,
+        *watchdog_timer;
     int64_t engine_wait_until_ms;
     bool leave_recorded, heartbeat_sent, heartbeat_again;
     int64_t beating_since_ms, beat_ms; /* heartbeats without a gap, the last one; 0: none yet */
@@ -164,6 +165,9 @@ void lease_leave(struct supervisor *s); /* records the clean exit; sets leave_re
 int leave_watch_signals(struct supervisor *s, struct err *err);
 void leave_now(struct supervisor *s, int exit_status);
 void leave_check(struct supervisor *s); /* a child or a directory has gone: is that all we waited for? */
+
+/* watchdog.c */
+int watchdog_begin(struct supervisor *s, struct err *err);
 
 /* timers */
 int timer_arm(sd_event *loop, sd_event_source **source, int64_t in_ms, sd_event_time_handler_t handler,

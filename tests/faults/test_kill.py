@@ -7,6 +7,7 @@ import pytest
 from support import told, wait_until
 
 LINES = 60
+HUNG_S = 150  # the watchdog waits for a minute; the machine may be slow
 
 
 @pytest.mark.fault("kill -9 of gateway, scribe or reaper, three times each", how="kill(2) under ten jobs that write",
@@ -59,3 +60,22 @@ def test_a_helper_that_stands_still_does_not_hold_up_the_end(new_berth):
     assert not any(os.path.exists(f"/proc/{pid}") for pid in still)
     assert "children have not ended, killing them" in berth.log()
     assert not berth.on_engine()
+
+
+@pytest.mark.fault("a helper hangs", how="SIGSTOP of gateway, scribe and reaper under a job that writes",
+                   holds="each is replaced after a minute; the job's end and log are true")
+def test_helpers_that_hang_are_replaced(new_berth, recovery):
+    berth = new_berth()
+    job = berth.script(f"i=0; while [ $i -lt {LINES} ]; do echo $i; i=$((i+1)); sleep 0.1; done; exit 6")
+    wait_until(lambda: berth.output(job), "it writes")
+    still = {role: berth.children()[role] for role in ("gateway", "scribe", "reaper")}
+    for [pid] in still.values():
+        os.kill(pid, signal.SIGSTOP)
+    with recovery():
+        wait_until(lambda: all(berth.children().get(role, pids) not in (pids, []) for role, pids in still.items()),
+                   "each is replaced", seconds=HUNG_S, every=0.5)
+        wait_until(berth.ready, "Berth answers again")
+    view = berth.wait(job)
+    assert (view["status"], view["exit_code"], view["attempt"]) == ("failed", 6, 1), told(view)
+    assert berth.output(job) == b"".join(b"%d\n" % i for i in range(LINES)) and view["log"]["complete"]
+    assert sorted(line["child"] for line in berth.log_lines() if line["msg"].startswith("a part of berthd has hung")) == sorted(still)

@@ -58,6 +58,8 @@ Test(control, ready_cancel_and_probed_go_over) {
     cr_expect_eq(leave.type, CONTROL_BEGIN);
     struct control got = sent_and_received(&(struct control){.type = CONTROL_READY});
     control_done(&got);
+    struct control alive = sent_and_received(&(struct control){.type = CONTROL_ALIVE});
+    cr_expect_eq(alive.type, CONTROL_ALIVE);
     got = sent_and_received(
         &(struct control){.type = CONTROL_CANCEL, .force = true, .reason = REASON_SHUTDOWN});
     cr_expect(got.force);
