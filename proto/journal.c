@@ -136,6 +136,16 @@ static bool fold_started(struct journal *j, const json_t *doc) {
     return true;
 }
 
+/* By the clock of whoever wrote it: not before the start. */
+static bool fold_exited(struct journal *j, const json_t *doc) {
+    if (journal_has(j, JOURNAL_EXITED))
+        return true;
+    int64_t time_us = earlier(doc, "since_us", json_get_int(doc, "time_us", 0));
+    j->time_us[JOURNAL_EXITED] =
+        time_us < j->time_us[JOURNAL_STARTED] ? j->time_us[JOURNAL_STARTED] : time_us;
+    return true;
+}
+
 /* The last one counts: it says by how much in all. */
 static bool fold_extended(struct journal *j, const json_t *doc) {
     int64_t run_ms = json_get_int(doc, "run_ms", 0);
@@ -182,7 +192,7 @@ static bool fold_nothing(struct journal *j, const json_t *doc) {
 
 static bool (*const folders[JOURNAL_STEP_COUNT])(struct journal *j, const json_t *doc) = {
     [JOURNAL_PULLED] = fold_pulled,     [JOURNAL_CREATED] = fold_created,   [JOURNAL_STARTED] = fold_started,
-    [JOURNAL_EXTENDED] = fold_extended, [JOURNAL_STOPPING] = fold_stopping, [JOURNAL_EXITED] = fold_nothing,
+    [JOURNAL_EXTENDED] = fold_extended, [JOURNAL_STOPPING] = fold_stopping, [JOURNAL_EXITED] = fold_exited,
     [JOURNAL_VERDICT] = fold_verdict,   [JOURNAL_CLEANED] = fold_nothing,
 };
 

@@ -115,7 +115,7 @@ enum spool_next spool_next(const unsigned char *bytes, size_t len, struct spool_
     return SPOOL_RECORD;
 }
 
-int spool_read_end(int fd, struct spool_end *ret_end) {
+int spool_read_end(int fd, struct spool_end *ret_end, uint64_t *ret_time_us) {
     unsigned char record[SPOOL_HEADER_BYTES + sizeof(struct spool_end)];
     off_t size = lseek(fd, 0, SEEK_END);
     if (size < 0)
@@ -133,5 +133,7 @@ int spool_read_end(int fd, struct spool_end *ret_end) {
         header.type != SPOOL_END)
         return 0;
     memcpy(ret_end, payload, sizeof *ret_end);
+    if (ret_time_us)
+        *ret_time_us = header.time_us;
     return 1;
 }

@@ -104,7 +104,8 @@ enum spool_next spool_next(const unsigned char *bytes, size_t len, struct spool_
 /* Whether a record's header stands here; its payload need not be there. For who goes over records unread. */
 int spool_get_header(const unsigned char bytes[SPOOL_HEADER_BYTES], struct spool_header *ret_header);
 
-/* Reads the END record at the end of the file. 1: it is there; 0: not (yet); -1: errno. */
-int spool_read_end(int fd, struct spool_end *ret_end);
+/* Reads the END record at the end of the file, and when it was written, unless that is NULL. 1: it is there;
+ * 0: not (yet); -1: errno. */
+int spool_read_end(int fd, struct spool_end *ret_end, uint64_t *ret_time_us);
 
 #endif

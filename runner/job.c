@@ -206,7 +206,7 @@ static void read_program(const struct job *job, struct evidence *e) {
 static void take_main(struct job *job, struct evidence *e) {
     const struct part *m = &job->main;
     struct err why = {0};
-    int end = e->started ? part_end(m, &e->end, &why) : 0;
+    int end = e->started ? part_end(m, &e->end, NULL, &why) : 0;
     if (end < 0)
         job_fault(job, REASON_INTERNAL, "How the command ended was written down but cannot be read: %.400s.",
                   why.text);

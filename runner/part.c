@@ -30,21 +30,22 @@ const char *part_file(const struct part *part, const char *file, char out[ATTEMP
     return attempt_file_name(file, part->service ? part->service->name : NULL, out);
 }
 
-static int read_end(const struct part *part, struct spool_end *ret_end, struct err *err) {
+static int read_end(const struct part *part, struct spool_end *ret_end, uint64_t *ret_time_us,
+                    struct err *err) {
     char name[ATTEMPT_FILE_NAME_MAX];
     part_file(part, ATTEMPT_SPOOL, name);
     AUTO_FD int fd = openat(part->job->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 && errno == ENOENT)
         return 0;
-    int there = fd < 0 ? -1 : spool_read_end(fd, ret_end);
+    int there = fd < 0 ? -1 : spool_read_end(fd, ret_end, ret_time_us);
     return there < 0 ? err_sys(err, "read the last record of %s", name) : there;
 }
 
-int part_end(const struct part *part, struct spool_end *ret_end, struct err *err) {
+int part_end(const struct part *part, struct spool_end *ret_end, uint64_t *ret_time_us, struct err *err) {
     struct ctx ctx = orders_fresh(part->job->orders, JOB_READ_MAX_MS);
     for (int64_t pause_ms = 0;; job_back_off(part->job, &ctx, &pause_ms)) {
         struct err why = {0};
-        int there = read_end(part, ret_end, &why);
+        int there = read_end(part, ret_end, ret_time_us, &why);
         if (there < 0 && !pause_ms)
             log_warn("init's record cannot be read, reading again", LS("container", part->container),
                      LERR(&why));
@@ -230,7 +231,7 @@ int part_await_end(struct part *part, const struct ctx *ctx) {
 
 bool part_ends_by_itself(struct part *part) {
     struct spool_end end;
-    if (part_end(part, &end, NULL) <= 0)
+    if (part_end(part, &end, NULL, NULL) <= 0)
         return false;
     struct ctx ctx = orders_fresh(part->job->orders, JOB_SETTLE_MAX_MS);
     return part_await_end(part, &ctx) == 1;

@@ -90,9 +90,9 @@ void part_stop(struct part *part, int signal, int64_t grace_end_ns);
 /* Kills what runs, removes it, and looks whether it is gone (the removal may be under way already, asked for
  * by a runner that is dead). 0; -1: not within ctx. */
 int part_remove(struct part *part, const struct ctx *ctx, struct err *err);
-/* init's END record: 1: it is there; 0: not (yet); -1: it could not be read for JOB_READ_MAX_MS (err may be
- * NULL). */
-int part_end(const struct part *part, struct spool_end *ret_end, struct err *err);
+/* init's END record, and when it was written: 1: it is there; 0: not (yet); -1: it could not be read for
+ * JOB_READ_MAX_MS (the time and err may be NULL). */
+int part_end(const struct part *part, struct spool_end *ret_end, uint64_t *ret_time_us, struct err *err);
 /* init has written down the command's end, and the container followed at once, as it does unless someone
  * wrote it in init's name. */
 bool part_ends_by_itself(struct part *part);

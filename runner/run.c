@@ -85,6 +85,15 @@ static int await_end_or_cause(struct job *job, enum reason *ret_cause, struct er
     return 0;
 }
 
+/* Nobody may have watched when it ended: init has written down when that was. */
+static int note_exit(struct job *job, struct err *err) {
+    struct spool_end end;
+    uint64_t time_us = 0;
+    bool known = part_end(&job->main, &end, &time_us, NULL) > 0;
+    return job_note(job, JOURNAL_EXITED, known ? json_pack("{s:I}", "since_us", (json_int_t)time_us) : NULL,
+                    err);
+}
+
 int job_watch(struct job *job, struct err *err) {
     enum reason cause = job->evidence.stop;
     if (journal_has(&job->journal, JOURNAL_STOPPING))
@@ -101,5 +110,5 @@ int job_watch(struct job *job, struct err *err) {
         return -1;
     FAULT(RUNNER_END_SEEN);
     services_stop(job);
-    return job_note(job, JOURNAL_EXITED, NULL, err);
+    return note_exit(job, err);
 }

@@ -177,7 +177,7 @@ static void add_tail(const struct service *s, char *text, size_t max) {
 static void describe_end(const struct service *s, char *text, size_t max) {
     char how[ENDING_MAX] = "";
     struct spool_end end;
-    bool known = part_end(&s->part, &end, NULL) > 0;
+    bool known = part_end(&s->part, &end, NULL, NULL) > 0;
     s->part.job->services.from_outside = !known || end.signal_outside;
     if (known)
         describe_record(s, &end, how, sizeof how);
@@ -416,7 +416,7 @@ bool services_usage(const struct job *job, struct usage *ret_usage) {
     for (size_t i = 0; i < job->services.count; i++) {
         struct spool_end end;
         const struct service *s = &job->services.items[i];
-        if (part_end(&s->part, &end, NULL) <= 0) {
+        if (part_end(&s->part, &end, NULL, NULL) <= 0) {
             whole = whole && !has_begun(s);
             continue;
         }

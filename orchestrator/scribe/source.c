@@ -170,7 +170,7 @@ void source_committed(struct source *source, const struct pack *pack, unsigned w
 
 /* 1: *ret is there; 0; -1. */
 static int read_end(const struct source *source, struct spool_end *ret, struct err *err) {
-    int there = source->fd < 0 ? 0 : spool_read_end(source->fd, ret);
+    int there = source->fd < 0 ? 0 : spool_read_end(source->fd, ret, NULL);
     return there < 0 ? err_sys(err, "read a spool's last record") : there;
 }
 

@@ -1,10 +1,12 @@
 """kill -9 of the helpers under running jobs costs nothing."""
+import datetime
 import os
 import signal
+import time
 
 import pytest
 
-from support import told, wait_until
+from support import docker, told, wait_until
 
 LINES = 60
 HUNG_S = 150  # the watchdog waits for a minute; the machine may be slow
@@ -45,6 +47,23 @@ def test_a_restarted_berthd_takes_up_what_runs(new_berth):
     view = berth.wait(job)
     assert (view["status"], view["exit_code"], view["attempt"]) == ("failed", 6, 1), told(view)
     assert berth.output(job) == b"before\nafter\n"
+
+
+@pytest.mark.fault("a job ends while no berthd runs", how="kill -9 of berthd, start again when the container has ended",
+                   holds="its end, log and the time of its end are true")
+def test_what_ended_without_berthd_ended_then(new_berth):
+    berth = new_berth()
+    job = berth.script("echo before; sleep 1; echo after; exit 6")
+    wait_until(lambda: berth.output(job) == b"before\n", "it runs")
+    berth.stop(signal.SIGKILL)
+    wait_until(lambda: docker("inspect", "-f", "{{.State.Running}}", f"berth-{job}-1-main") == "false", "it has ended")
+    ended_before = time.time()
+    berth.start()
+    view = berth.wait(job)
+    assert (view["status"], view["exit_code"], view["attempt"]) == ("failed", 6, 1), told(view)
+    assert berth.output(job) == b"before\nafter\n"
+    begun_at, ended_at = (datetime.datetime.fromisoformat(view["timeline"][step]).timestamp() for step in ("started", "exited"))
+    assert begun_at < ended_at <= ended_before, told(view)
 
 
 @pytest.mark.fault("a helper that answers nothing while berthd ends", how="SIGSTOP of gateway and reaper, then QUIT",

@@ -101,7 +101,7 @@ int finish(pid_t pid) {
     cr_assert(WIFEXITED(status));
     spool_load();
     int fd = open(below("spool"), O_RDONLY);
-    cr_assert_eq(spool_read_end(fd, &end), 1, "no END record");
+    cr_assert_eq(spool_read_end(fd, &end, NULL), 1, "no END record", NULL);
     close(fd);
     cr_assert_eq(end.output_bytes, (int64_t)both_len);
     return WEXITSTATUS(status);

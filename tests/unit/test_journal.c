@@ -75,6 +75,23 @@ Test(journal, folds_into_one_picture) {
     expect_whole(&j);
 }
 
+/* A job can forge the time that stands behind since_us. */
+Test(journal, an_end_that_is_told_late_counts_from_when_it_was_but_not_from_before_the_start) {
+    static const char lines[] = "{\"step\":\"started\",\"time_us\":30,\"boot_ns\":300,\"boot_id\":\"b\"}\n"
+                                "{\"step\":\"exited\",\"time_us\":60,\"since_us\":%s}\n"
+                                "{\"step\":\"exited\",\"time_us\":70}\n";
+    static const struct {
+        const char *us;
+        int64_t want_us;
+    } rows[] = {{"40", 40}, {"61", 60}, {"20", 30}, {"0", 60}, {"-1", 60}, {"\"40\"", 60}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct journal j = {0};
+        AUTO_FREE char *text = mem_printf(lines, rows[i].us);
+        cr_expect_eq(journal_fold(&j, text, strlen(text)), 0);
+        cr_expect_eq(j.time_us[JOURNAL_EXITED], rows[i].want_us, "%s", rows[i].us);
+    }
+}
+
 /* At every byte: what a reader sees that comes while a line is being written, and comes again. */
 Test(journal, a_start_that_is_told_late_counts_from_when_it_was) {
     static const char line[] = "{\"step\":\"started\",\"time_us\":30,\"boot_ns\":300,\"boot_id\":\"b\","

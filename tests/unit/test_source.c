@@ -273,7 +273,7 @@ Test(source, the_end_is_not_given_back_to_the_disk) {
         while (waits(1))
             visit(1, LIMIT, false);
         cr_expect_geq(sources[0].punched, SOURCE_PUNCH_BYTES, "something was given back");
-        cr_assert_eq(spool_read_end(sources[0].fd, &there), 1, "%d bytes before a block's end", before);
+        cr_assert_eq(spool_read_end(sources[0].fd, &there, NULL), 1, "%d bytes before a block's end", before);
         cr_expect_eq(there.output_bytes, 4711);
         stop(1);
     }

@@ -100,15 +100,16 @@ Test(spool, the_end_is_read_only_from_the_very_end) {
     unsigned char bytes[200];
     struct spool_end end = {.wait_status = 137 << 8, .output_bytes = 5};
     struct spool_end got = {0};
+    uint64_t time_us = 0;
     size_t len = put(bytes, SPOOL_OUTPUT, SPOOL_STDOUT, "hello", 5);
     len += put(bytes + len, SPOOL_END, 0, &end, sizeof end);
-    cr_assert_eq(spool_read_end(fd, &got), 0);
+    cr_assert_eq(spool_read_end(fd, &got, &time_us), 0);
     cr_assert_eq(write(fd, bytes, len - 1), (ssize_t)len - 1);
-    cr_assert_eq(spool_read_end(fd, &got), 0);
+    cr_assert_eq(spool_read_end(fd, &got, &time_us), 0);
     cr_assert_eq(write(fd, bytes + len - 1, 1), 1);
-    cr_assert_eq(spool_read_end(fd, &got), 1);
-    cr_assert(got.wait_status == 137 << 8 && got.output_bytes == 5);
+    cr_assert_eq(spool_read_end(fd, &got, &time_us), 1);
+    cr_assert(got.wait_status == 137 << 8 && got.output_bytes == 5 && time_us == 1234567890123456);
     cr_assert_eq(write(fd, "x", 1), 1);
-    cr_assert_eq(spool_read_end(fd, &got), 0);
-    cr_assert_eq(spool_read_end(-1, &got), -1);
+    cr_assert_eq(spool_read_end(fd, &got, &time_us), 0);
+    cr_assert_eq(spool_read_end(-1, &got, NULL), -1);
 }
