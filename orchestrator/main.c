@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/fdutil.h"
@@ -115,19 +116,25 @@ static int command_reap(char *const *argv) {
 
 /* --- the roles that the parent starts by executing this program again (proto/child.h) --- */
 
+/* Executed as /proc/self/exe it would be called "exe" wherever people look for what takes their memory. */
+static int as_role(const char *name, int (*run)(void)) {
+    prctl(PR_SET_NAME, name);
+    return run();
+}
+
 static int role_gateway(char *const *argv) {
     (void)argv;
-    return gateway_main();
+    return as_role("berthd:gateway", gateway_main);
 }
 
 static int role_scribe(char *const *argv) {
     (void)argv;
-    return scribe_main();
+    return as_role("berthd:scribe", scribe_main);
 }
 
 static int role_reaper(char *const *argv) {
     (void)argv;
-    return reaper_main();
+    return as_role("berthd:reaper", reaper_main);
 }
 
 static int command_help(char *const *argv);

@@ -1,6 +1,7 @@
 """kill -9 of the helpers under running jobs costs nothing."""
 import datetime
 import os
+import pathlib
 import signal
 import time
 
@@ -22,6 +23,7 @@ def test_ten_jobs_survive_the_death_of(new_berth, recovery, role):
     wait_until(lambda: all(berth.output(job) for job in jobs), "all ten write")
     for _ in range(3):
         [victim] = wait_until(lambda: berth.children().get(role), f"there is a {role}")
+        assert (pathlib.Path("/proc") / str(victim) / "comm").read_text() == f"berthd:{role}\n", "as top and pgrep show it"
         os.kill(victim, signal.SIGKILL)
         with recovery():
             wait_until(lambda: berth.children().get(role, [victim]) not in ([victim], []), f"another {role} is started")
