@@ -15,10 +15,11 @@
  * extended   run_ms                                          by so much the run deadline was moved, in all
  * stopping   cause ("run_deadline", "requested", "shutdown")  a stop signal is about to be sent
  *            text (service_failed only)                      which service, how it ended, its last lines
- * exited     since_us (where init has written it down)       no process of the attempt runs any more; the
- * command ended at since_us, which counts instead verdict    status, reason, message, exit_code, signal,
- * usage {…} cleaned    left (absent: nothing)                          nothing of the attempt is left on the
- * engine, or, in words, what is: it does not run, and the reaper goes on with it
+ * exited                                                     no process of the attempt runs any more
+ *            since_us (where init has written it down)       when the command ended; counts instead
+ * verdict    status, reason, message, exit_code, signal, usage {…}
+ * cleaned    left (absent: nothing)                          nothing of the attempt is left on the engine,
+ * or, in words, what is: it does not run, and the reaper goes on with it
  */
 #ifndef BERTH_PROTO_JOURNAL_H
 #define BERTH_PROTO_JOURNAL_H

@@ -156,9 +156,13 @@ static bool state_means_away(const char *state) {
 
 /* A row that waited for the default partition is refused, with the code of a check but without a check's
  * name, when its day was given a partition meanwhile (ExecFindPartition in PostgreSQL's execPartition.c). It
- * finds its place when it comes again, as what could not be serialized does. */
-static bool state_means_partition_made(const char *state, const PGresult *result) {
-    return strcmp(state, "23514") == 0 && !PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
+ * finds its place when it comes again, as what could not be serialized does: that is the code under which it
+ * is told. */
+static const char *state_of_the_case(const char *state, const PGresult *result) {
+    const char *table = PQresultErrorField(result, PG_DIAG_TABLE_NAME);
+    bool day_was_made = strcmp(state, "23514") == 0 && table && strcmp(table, "log_chunks_default") == 0 &&
+                        !PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
+    return day_was_made ? "40001" : state;
 }
 
 int db_result_error(const PGconn *conn, const PGresult *result, const char *what, struct err *err) {
@@ -172,9 +176,8 @@ int db_result_error(const PGconn *conn, const PGresult *result, const char *what
     /* Without an SQLSTATE the words are libpq's own: the connection is gone. */
     if (!state || state_means_away(state))
         return err_set(err, ERR_AWAY, 0, "%s: %.*s", what, len, words);
-    if (state_means_partition_made(state, result))
-        state = "40001";
-    return err_set(err, ERR_DB, db_sqlstate(state), "%s: %.*s (SQLSTATE %s)", what, len, words, state);
+    return err_set(err, ERR_DB, db_sqlstate(state_of_the_case(state, result)), "%s: %.*s (SQLSTATE %s)", what,
+                   len, words, state);
 }
 
 int64_t db_random_below(int64_t bound) {

@@ -188,8 +188,10 @@ static void bury(const struct sweep *sweep, const struct ctx *parent, const stru
 }
 
 static void bury_all(const struct sweep *sweep, const struct ctx *parent, const struct plan *plan) {
-    for (size_t i = 0; i < plan->count && ctx_state(parent) == CTX_LIVE; i++)
+    for (size_t i = 0; i < plan->count && ctx_state(parent) == CTX_LIVE; i++) {
         bury(sweep, parent, &plan->items[i]);
+        ctx_pump(parent); /* removing files waits for nobody, and the watchdog asks all the same */
+    }
 }
 
 typedef int plan_more(const struct sweep *sweep, const struct ctx *ctx, struct plan *plan, struct err *err);

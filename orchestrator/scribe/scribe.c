@@ -152,6 +152,7 @@ static void remove_gone(struct scribe *s) {
             log_error("attempt cannot be removed", LS("attempt", feed->name), LERR(&err));
         else if (r > 0)
             drop_feed(s, i);
+        ctx_pump(&s->ctx); /* thousands may go at once, and the watchdog asks all the same */
     }
 }
 

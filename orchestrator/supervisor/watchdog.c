@@ -8,17 +8,21 @@
 
 enum { WATCHDOG_EVERY_MS = 15000, WATCHDOG_UNANSWERED_MAX = 4 };
 
+/* One that waits for a disk dies only when the disk answers: told once. */
+static void end(struct child *child) {
+    log_error("a part of berthd has hung for a minute and is killed, another one takes its place",
+              LS("child", role_name(child->role)), LI("child_pid", child->pid));
+    kill(child->pid, SIGKILL);
+}
+
 static void ask(struct child *child) {
     const struct control question = {.type = CONTROL_ALIVE};
     struct err err = {0};
-    if (child->unanswered >= WATCHDOG_UNANSWERED_MAX) {
-        log_error("a part of berthd has hung for a minute, another one takes its place",
-                  LS("child", role_name(child->role)), LI("child_pid", child->pid));
-        kill(child->pid, SIGKILL);
+    if (child->unanswered > WATCHDOG_UNANSWERED_MAX)
         return;
-    }
-    child->unanswered++;
-    if (control_send(child->fd, &question, &err) < 0)
+    if (child->unanswered++ == WATCHDOG_UNANSWERED_MAX)
+        end(child);
+    else if (control_send(child->fd, &question, &err) < 0)
         log_debug("not asked whether it is alive", LS("child", role_name(child->role)), LERR(&err));
 }
 

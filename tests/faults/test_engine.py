@@ -142,6 +142,7 @@ def test_stopped_it_costs_no_job_and_starts_none_twice(new_world, dice, stopped_
         runs = world.ledger.executions(job)
         assert runs == ([view["attempt"]] if long else [1]), (runs, told(view))
     assert len(world.ledger.lines()) == len(set(world.ledger.lines()))
+    assert "has hung" not in world.berth.log(), "whoever waits for the engine does not hang"
 
 
 def processes(*words):

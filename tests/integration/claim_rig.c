@@ -173,7 +173,7 @@ void ask_at_once(const struct claim *claims, size_t count, struct at_once *ret) 
 
 void ask_until_blocked(const struct claim *claims, size_t count, struct at_once *ret) {
     send_all(claims, count, ret);
-    while (strcmp(text_of("select exists (select from pg_locks where not granted)"), "t") != 0) {
+    while (strcmp(text_of(PG_WAITS_SQL), "t") != 0) {
         cr_assert(open_count, "nobody waits for a lock");
         cr_assert_geq(sd_event_run(loop, LOOK_US), 0);
     }

@@ -265,6 +265,10 @@ void until_shipped(const struct job *job) {
     until(LOG_BYTES_SQL, job->attempt->job, db_int_text(want, (int64_t)job->log.len));
 }
 
+void until_someone_waits_for_a_lock(void) {
+    until(PG_WAITS_SQL " and $1 <> ''", "x", "t");
+}
+
 void until_gone(const char *name) {
     int64_t limit = clock_boot_ms() + WAIT_MS;
     while (faccessat(attempts_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {

@@ -211,7 +211,7 @@ Test(scribe, ends_with_its_parent_even_while_the_database_hangs) {
     run_sql("lock table berth.attempts in access exclusive mode", NULL);
     says(job, "into the wall");
     /* Seen waiting for the lock: it is in the middle of a statement. */
-    until("select count(*) > 0 from pg_locks where not granted and $1 <> ''", "x", "t");
+    until_someone_waits_for_a_lock();
     int64_t begin = clock_boot_ms();
     cr_expect_eq(reap(), 0);
     cr_expect_lt(clock_boot_ms() - begin, DB_STATEMENT_TIMEOUT_MS / 2,

@@ -10,10 +10,6 @@ static bool has_spool(const struct job *job) {
     return faccessat(attempts_fd, path, F_OK, 0) == 0;
 }
 
-static void until_scribe_waits_for_us(void) {
-    until("select count(*) > 0 from pg_locks where not granted and $1 <> ''", "x", "t");
-}
-
 Test(scribe_refused, one_that_the_database_refuses_is_given_up_and_the_others_go_on) {
     setup("refused");
     run_sql("alter table berth.log_chunks add constraint no_poison check (position('poison'::bytea in bytes) "
@@ -76,7 +72,7 @@ Test(scribe_refused, a_day_that_gets_its_partition_meanwhile_costs_nothing) {
     run_sql("begin", NULL);
     run_sql("select berth.make_log_days(3)", NULL);
     says(job, "said while the day is made");
-    until_scribe_waits_for_us();
+    until_someone_waits_for_a_lock();
     run_sql("commit", NULL);
     until_shipped(job);
     end(job);
@@ -99,7 +95,7 @@ Test(scribe_refused, a_deadlock_costs_nothing) {
     run_sql("select from berth.jobs where id = $1 for update", job->attempt->job);
     says(job, "said in a deadlock");
     end(job);
-    until_scribe_waits_for_us();
+    until_someone_waits_for_a_lock();
     run_sql("update berth.attempts set log_expired = false where job_id = $1", job->attempt->job);
     run_sql("commit", NULL);
     until_status(job, "succeeded");

@@ -252,7 +252,7 @@ Test(scribe_streams, a_cancel_that_comes_at_the_same_moment_wins) {
     run_sql("begin", NULL);
     run_sql("update berth.jobs set cancel = 1 where id = $1", job->attempt->job);
     judge(job, STATUS_FAILED, REASON_EXIT_CODE, 7);
-    until("select count(*) > 0 from pg_locks where not granted and $1 <> ''", "x", "t");
+    until_someone_waits_for_a_lock();
     run_sql("commit", NULL);
     until_status(job, "canceled");
     free_job(job);

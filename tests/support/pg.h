@@ -33,4 +33,10 @@ void pg_all_begin(void);
 void pg_all_end(void);
 const char *pg_database(const char *name, char url[PG_URL_MAX]); /* in the cluster of the program */
 
+/* "t": somebody in this database waits for a lock, of whatever kind. Not from pg_stat_activity, which stands
+ * still within a transaction. */
+#define PG_WAITS_SQL                                                                                         \
+    "select exists (select from pg_locks w join pg_locks h using (pid) where not w.granted and h.database =" \
+    " (select oid from pg_database where datname = current_database()))"
+
 #endif
