@@ -8,12 +8,14 @@
 #include "base/id.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "client/remote.h"
 #include "client/watch.h"
 #include "proto/status.h"
 
 int complain(int status, const struct err *err) {
+    bool spec_is_wrong = err->kind == ERR_INVALID && err->code == REMOTE_SPEC_WRONG;
     fprintf(stderr, "berth: %s\n", err->text);
-    return err->kind == ERR_USAGE ? EXIT_WRONG_USAGE : status;
+    return err->kind == ERR_USAGE || spec_is_wrong ? EXIT_WRONG_USAGE : status;
 }
 
 int complain_usage(const char *command, const struct err *err) {

@@ -21,6 +21,7 @@ enum {
     REMOTE_BODY_MAX = 64 * 1024 * 1024,
     REMOTE_LINE_MAX = 4 * 1024 * 1024,
     REMOTE_TOKEN_MAX = 4096,
+    REMOTE_SPEC_WRONG = 422, /* the status for what the user has asked for and cannot be */
 };
 #define REMOTE_DEFAULT_URL "http://127.0.0.1:8710"
 

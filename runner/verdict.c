@@ -359,7 +359,7 @@ enum reason verdict_refusal(int http_status, const char *text) {
         "unable to find user",           "unable to find group", "no matching entries in",
         "uids and gids must be in",      "Cannot mkdir",         "is not a directory",
         "not a directory: unknown",      "working directory",    "memory limit too low",
-        "container init was OOM-killed", "error setting rlimit",
+        "container init was OOM-killed", "error setting rlimit", "is not directory",
     };
     if (http_status < SERVER_ERROR)
         return REASON_SPEC_REFUSED;

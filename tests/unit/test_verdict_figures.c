@@ -78,6 +78,7 @@ Test(verdict, what_the_engine_refuses) {
         {400, "Range of CPUs is from 0.01 to 2.00", REASON_SPEC_REFUSED},
         {500, "unable to find user nosuchuser: no matching entries in passwd file", REASON_SPEC_REFUSED},
         {500, "Cannot mkdir: /etc/passwd is not a directory", REASON_SPEC_REFUSED},
+        {500, "source /var/lib/docker/overlay2/6162/merged/etc/passwd is not directory", REASON_SPEC_REFUSED},
         {500, "no space left on device", REASON_INTERNAL},
         {503, "", REASON_INTERNAL},
     };
