@@ -2,7 +2,8 @@
 #include "orchestrator/db/api_private.h"
 
 /* What is in use comes from the jobs' rows: an orchestrator tells it with its heartbeat only. Order: as the
- * claim takes them (claim.c), without those that could not be taken now: put off, or held by their key. */
+ * claim takes them (claim.c), without those that could not be taken now: put off, or held by their key, if it
+ * is not this job's as well. */
 #define UNDER_WAY_ " in ('preparing', 'running', 'canceling', 'lost')"
 #define EXPLAIN_TABLE(X)                                                                                     \
     X(NOW, API_US("now()"))                                                                                  \
@@ -10,16 +11,18 @@
     X(MEMORY, "j.memory_bytes")                                                                              \
     X(CPUS, "j.cpus_milli")                                                                                  \
     X(CANCEL, "j.cancel")                                                                                    \
-    X(AHEAD, "case when j.status in ('queued', 'retrying') then (select count(*) from"                       \
-             " (select from berth.jobs o where o.status in ('queued', 'retrying') and o.cancel = 0"          \
-             "   and coalesce(o.run_at, o.created_at) <= now()"                                              \
-             "   and (o.status = 'queued' or coalesce(o.retry_at, now()) <= now())"                          \
-             "   and (o.priority > j.priority"                                                               \
-             "     or (o.priority = j.priority and (o.created_at, o.id) < (j.created_at, j.id)))"            \
-             "   and (o.concurrency_key is null or o.concurrency_max >"                                      \
-             "     (select count(*) from berth.jobs h where h.tenant = o.tenant"                             \
-             "      and h.concurrency_key = o.concurrency_key and h.status" UNDER_WAY_ "))"                  \
-             "   limit 10001) t) else 0 end")                                                                \
+    X(AHEAD,                                                                                                 \
+      "case when j.status in ('queued', 'retrying') then (select count(*) from"                              \
+      " (select from berth.jobs o where o.status in ('queued', 'retrying') and o.cancel = 0"                 \
+      "   and coalesce(o.run_at, o.created_at) <= now()"                                                     \
+      "   and (o.status = 'queued' or coalesce(o.retry_at, now()) <= now())"                                 \
+      "   and (o.priority > j.priority"                                                                      \
+      "     or (o.priority = j.priority and (o.created_at, o.id) < (j.created_at, j.id)))"                   \
+      "   and (o.concurrency_key is null or (o.tenant, o.concurrency_key) = (j.tenant, j.concurrency_key)"   \
+      "     or o.concurrency_max >"                                                                          \
+      "     (select count(*) from berth.jobs h where h.tenant = o.tenant"                                    \
+      "      and h.concurrency_key = o.concurrency_key and h.status" UNDER_WAY_ "))"                         \
+      "   limit 10001) t) else 0 end")                                                                       \
     X(KEY, "j.concurrency_key")                                                                              \
     X(KEY_MAX, "j.concurrency_max")                                                                          \
     X(KEY_COUNT, "k.count")                                                                                  \

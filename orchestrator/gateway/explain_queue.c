@@ -215,6 +215,8 @@ static void tell_next(struct explanation *x, bool room) {
     const char *words = x->all_drain ? "It is taken up when one of them is told to (berth undrain NAME), or "
                                        "another one comes"
                         : !room      ? "An orchestrator takes it up as soon as one has room for it"
+                        : key_is_full(e) && e->ahead > 0
+                            ? "It is taken up when those before it have been and its key is free"
                         : key_is_full(e) ? "It is taken up when one of the jobs with its key has ended"
                         : e->ahead > 0   ? "It is taken up when those before it have been"
                                          : "An orchestrator takes it up with its next look, which comes soon";

@@ -210,7 +210,7 @@ def test_explain_a_key(pg, gw):
     alone(pg)
     orchestrator(pg, "here")
     spec = {**BASE, "concurrency": {"key": "deploy", "max": 1, "on_conflict": "queue"}}
-    held, waiting, other = (gw.post("/v1/jobs", s).json["id"] for s in (spec, spec, BASE))
+    held, waiting, other, behind = (gw.post("/v1/jobs", s).json["id"] for s in (spec, spec, BASE, spec))
     doc, waits = explain(gw, waiting)
     expect("nobody has the key yet", list(waits), ["queue_order"])
     Log(pg, held).status("running")
@@ -218,6 +218,9 @@ def test_explain_a_key(pg, gw):
     expect("held by the key", list(waits), ["concurrency"])
     expect("who has it", (held in waits["concurrency"], '"deploy"' in waits["concurrency"]), (True, True))
     expect("and is in nobody's way", explain(gw, other)[0]["position"], 1)
+    doc, waits = explain(gw, behind)
+    expect("but in that of who wants the key, too", (doc["position"], list(waits)), (3, ["concurrency", "queue_order"]))
+    expect("it waits for both", "those before it have been and its key is free" in doc["next"], True)
     expect("its holder runs", explain(gw, held)[0]["position"], None)
 
 
