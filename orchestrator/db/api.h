@@ -151,7 +151,7 @@ struct api_explain {
     int64_t concurrency_max;
     int64_t key_count;       /* other jobs under way with this key */
     const char *key_holders; /* JSON: ["id", …] */
-    /* JSON: [{"name", "alive", "draining", "heartbeat_us", "lost_after_ms", "slots", "used", "memory_bytes",
+    /* JSON: [{"name", "alive", "draining", "heartbeat_us", "given_up_us", "slots", "used", "memory_bytes",
      * "memory_used", "cpus_milli", "cpus_used"}, …]; null where it was not told */
     const char *hosts;
 };

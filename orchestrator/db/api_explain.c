@@ -27,20 +27,27 @@
     X(KEY_MAX, "j.concurrency_max")                                                                          \
     X(KEY_COUNT, "k.count")                                                                                  \
     X(KEY_HOLDERS, "coalesce(to_json(k.ids), '[]')")                                                         \
-    X(HOSTS,                                                                                                 \
-      "coalesce((select json_agg(json_build_object('name', o.name,"                                          \
-      "  'alive', o.heartbeat_at + o.lease > now() and o.detached_until is null,"                            \
-      "  'draining', o.draining, 'heartbeat_us', " API_US(                                                   \
-          "o.heartbeat_at") ","                                                                              \
-                            "  'lost_after_ms', (extract(epoch from o.lost_after) * 1000)::bigint,"          \
-                            "  'slots', o.slots, 'used', u.used, 'memory_bytes', o.memory_bytes,"            \
-                            "  'memory_used', u.memory, 'cpus_milli', o.cpus_milli, 'cpus_used', u.cpus)"    \
-                            "  order by o.name) from"                                                        \
-                            "  (select * from berth.orchestrators order by heartbeat_at desc limit 64) o,"   \
-                            "  lateral (select count(*) as used, coalesce(sum(h.memory_bytes), 0) as "       \
-                            "memory,"                                                                        \
-                            "    coalesce(sum(h.cpus_milli), 0) as cpus from berth.jobs h"                   \
-                            "    where h.orchestrator = o.name and h.status" UNDER_WAY_ ") u), '[]')")
+    X(HOSTS, "coalesce((select json_agg(json_build_object('name', o.name,"                                   \
+             "  'alive', o.heartbeat_at + o.lease > now() and o.detached_until is null,"                     \
+             "  'draining', o.draining, 'heartbeat_us', " API_US(                                            \
+                 "o.heartbeat_at") ","                                                                       \
+                                   "  'given_up_us', " API_US(                                               \
+                                       "greatest(o.heartbeat_at + o.lease, o.detached_until) + "             \
+                                       "o.lost_after") ","                                                   \
+                                                       "  'slots', o.slots, 'used', u.used, "                \
+                                                       "'memory_bytes', o.memory_bytes,"                     \
+                                                       "  'memory_used', u.memory, 'cpus_milli', "           \
+                                                       "o.cpus_milli, 'cpus_used', u.cpus)"                  \
+                                                       "  order by o.name) from"                             \
+                                                       "  (select * from berth.orchestrators order by "      \
+                                                       "heartbeat_at desc limit 64) o,"                      \
+                                                       "  lateral (select count(*) as used, "                \
+                                                       "coalesce(sum(h.memory_bytes), 0) as "                \
+                                                       "memory,"                                             \
+                                                       "    coalesce(sum(h.cpus_milli), 0) as cpus from "    \
+                                                       "berth.jobs h"                                        \
+                                                       "    where h.orchestrator = o.name and "              \
+                                                       "h.status" UNDER_WAY_ ") u), '[]')")
 _Static_assert(API_AHEAD_MAX == 10000, "the limit of AHEAD is one more");
 _Static_assert(API_HOSTS_MAX == 64, "the limit of HOSTS");
 _Static_assert(API_KEYS_MAX == 16, "the slice of the key's holders");

@@ -172,7 +172,8 @@ struct claim_judged {
     int64_t freed, lost;
 };
 struct claim_judged claim_judged(const PGresult *r);
-/* Jobs that have been lost for so long, at most CLAIM_BATCH_MAX. Rows for claim_lost_row(). */
+/* Jobs that have been lost for as long as their orchestrator has said, or for so long when nobody knows it
+ * any more; at most CLAIM_BATCH_MAX. Rows for claim_lost_row(). */
 void claim_given_up(struct claim *c, const char *name, int64_t lost_after_ms);
 struct claim_lost {
     struct claim_job job; /* number, attempt_id, token, spec */

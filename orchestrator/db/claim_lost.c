@@ -64,16 +64,19 @@ struct claim_judged claim_judged(const PGresult *r) {
     return (struct claim_judged){.freed = db_get_int(r, 0, 0), .lost = db_get_int(r, 0, 1)};
 }
 
-/* When it became lost is what its last event says. */
+/* When it became lost is what its last event says; for how long it may be is what its own orchestrator has
+ * said. */
 void claim_given_up(struct claim *c, const char *name, int64_t lost_after_ms) {
-    claim_begin(c, "select j.id, a.number, a.id, a.token, j.orchestrator,"
-                   "   case when octet_length(j.spec) <= 1048576 then j.spec end,"
-                   "   (select count(*) from berth.attempts f where f.job_id = j.id and f.freed)"
-                   " from berth.jobs j join berth.attempts a on a.job_id = j.id and a.number = j.attempt"
-                   " where j.status = 'lost' and j.orchestrator <> $1 and a.finished_at is null"
-                   "   and (select max(at) from berth.events e where e.job_id = j.id and e.status = 'lost')"
-                   "     + $2::bigint * interval '1 millisecond' < now()"
-                   " limit $3::bigint");
+    claim_begin(
+        c, "select j.id, a.number, a.id, a.token, j.orchestrator,"
+           "   case when octet_length(j.spec) <= 1048576 then j.spec end,"
+           "   (select count(*) from berth.attempts f where f.job_id = j.id and f.freed)"
+           " from berth.jobs j join berth.attempts a on a.job_id = j.id and a.number = j.attempt"
+           " where j.status = 'lost' and j.orchestrator <> $1 and a.finished_at is null"
+           "   and (select max(at) from berth.events e where e.job_id = j.id and e.status = 'lost')"
+           "     + coalesce((select lost_after from berth.orchestrators o where o.name = j.orchestrator),"
+           "       $2::bigint * interval '1 millisecond') < now()"
+           " limit $3::bigint");
     claim_add_text(c, name);
     claim_add_int(c, lost_after_ms);
     claim_add_int(c, CLAIM_BATCH_MAX);

@@ -152,7 +152,7 @@ static void explain_canceling(struct explanation *x) {
 static void explain_lost(struct explanation *x) {
     AUTO_JSON json_t *hosts = json_loads(x->e->hosts ? x->e->hosts : "[]", 0, NULL);
     char last[EXPLAIN_WHEN_MAX], until[EXPLAIN_WHEN_MAX];
-    int64_t heartbeat_us = 0, lost_after_ms = 0;
+    int64_t heartbeat_us = 0, given_up_us = 0;
     size_t i;
     const json_t *host;
     json_array_foreach(hosts, i, host) {
@@ -160,7 +160,7 @@ static void explain_lost(struct explanation *x) {
         if (!name || strcmp(name, host_name(x)) != 0)
             continue;
         heartbeat_us = json_get_int(host, "heartbeat_us", 0);
-        lost_after_ms = json_get_int(host, "lost_after_ms", 0);
+        given_up_us = json_get_int(host, "given_up_us", 0);
     }
     if (heartbeat_us)
         explain_wait(x, "orchestrator", "%s was last heard of at %s", host_name(x),
@@ -168,9 +168,9 @@ static void explain_lost(struct explanation *x) {
     else
         explain_wait(x, "orchestrator", "%s is not known any more", host_name(x));
     buf_addf(&x->next, "When %s comes back, the job is shown as it is there", host_name(x));
-    if (heartbeat_us && lost_after_ms)
+    if (given_up_us)
         buf_addf(&x->next, "; from %s on this attempt counts as errored/orchestrator_lost",
-                 explain_when(x, heartbeat_us + lost_after_ms * US_PER_MS, until));
+                 explain_when(x, given_up_us, until));
     buf_adds(&x->next, ".");
 }
 

@@ -46,10 +46,10 @@ static char *host(char out[512], const char *name, int used, int64_t memory_used
                   bool draining) {
     snprintf(out, 512,
              "{\"name\":\"%s\",\"alive\":%s,\"draining\":%s,\"heartbeat_us\":%" PRId64
-             ",\"lost_after_ms\":300000,\"slots\":4,\"used\":%d,\"memory_bytes\":%" PRId64
+             ",\"given_up_us\":%" PRId64 ",\"slots\":4,\"used\":%d,\"memory_bytes\":%" PRId64
              ",\"memory_used\":%" PRId64 ",\"cpus_milli\":4000,\"cpus_used\":%d}",
-             name, alive ? "true" : "false", draining ? "true" : "false", NOW_US - 90 * S, used, 2048 * MIB,
-             memory_used, cpus_used);
+             name, alive ? "true" : "false", draining ? "true" : "false", NOW_US - 90 * S, NOW_US + 210 * S,
+             used, 2048 * MIB, memory_used, cpus_used);
     return out;
 }
 
