@@ -236,7 +236,7 @@ def test_a_woken_zombie_stops_its_containers_and_says_nothing(hosts, ledger):
 
 
 def test_a_clean_exit_is_no_death_within_its_time_and_is_one_behind_it(hosts, ledger):
-    first = hosts(BERTH_DRAIN_TIMEOUT="0s", BERTH_DETACH_TIMEOUT="15s")
+    first = hosts(BERTH_DRAIN_TIMEOUT="0s", BERTH_DETACH_TIMEOUT="15s", BERTH_LOST_AFTER="10m")
     second = hosts(BERTH_LOST_AFTER="10m")
     second.request("POST", f"/v1/orchestrators/{second.instance}/drain")
     job = first.starts(ledger, "while [ ! -e /ledger/go ]; do sleep 0.1; done; echo end")
