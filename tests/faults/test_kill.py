@@ -23,7 +23,8 @@ def test_ten_jobs_survive_the_death_of(new_berth, recovery, role):
     wait_until(lambda: all(berth.output(job) for job in jobs), "all ten write")
     for _ in range(3):
         [victim] = wait_until(lambda: berth.children().get(role), f"there is a {role}")
-        assert (pathlib.Path("/proc") / str(victim) / "comm").read_text() == f"berthd:{role}\n", "as top and pgrep show it"
+        comm = pathlib.Path(f"/proc/{victim}/comm")
+        wait_until(lambda: comm.read_text() == f"berthd:{role}\n", "it bears its name, as top and pgrep show it")
         os.kill(victim, signal.SIGKILL)
         with recovery():
             wait_until(lambda: berth.children().get(role, [victim]) not in ([victim], []), f"another {role} is started")
