@@ -19,6 +19,7 @@ def test_what_holds_it(new_berth):
     later = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     scheduled = berth.script("true", run_at=later)
     assert limits(berth, scheduled) == ["run_at"]
+    wait_until(lambda: berth.job(running)["status"] == "running", "the engine has said that it started what already writes")
     told = berth.get(f"/v1/jobs/{running}/explain")
     assert told["status"] == "running" and told["position"] is None and told["waiting_for"] == [] and told["next"], told
     for job in (scheduled, second, first, running):
