@@ -5,49 +5,40 @@
  * claim takes them (claim.c), without those that could not be taken now: put off, or held by their key, if it
  * is not this job's as well. */
 #define UNDER_WAY_ " in ('preparing', 'running', 'canceling', 'lost')"
+#define HEARTBEAT_US_ API_US("o.heartbeat_at")
+#define GIVEN_UP_US_ API_US("greatest(o.heartbeat_at + o.lease, o.detached_until) + o.lost_after")
 #define EXPLAIN_TABLE(X)                                                                                     \
     X(NOW, API_US("now()"))                                                                                  \
     X(QUEUE_DEADLINE, API_US("j.queue_deadline_at"))                                                         \
     X(MEMORY, "j.memory_bytes")                                                                              \
     X(CPUS, "j.cpus_milli")                                                                                  \
     X(CANCEL, "j.cancel")                                                                                    \
-    X(AHEAD,                                                                                                 \
-      "case when j.status in ('queued', 'retrying') then (select count(*) from"                              \
-      " (select from berth.jobs o where o.status in ('queued', 'retrying') and o.cancel = 0"                 \
-      "   and coalesce(o.run_at, o.created_at) <= now()"                                                     \
-      "   and (o.status = 'queued' or coalesce(o.retry_at, now()) <= now())"                                 \
-      "   and (o.priority > j.priority"                                                                      \
-      "     or (o.priority = j.priority and (o.created_at, o.id) < (j.created_at, j.id)))"                   \
-      "   and (o.concurrency_key is null or (o.tenant, o.concurrency_key) = (j.tenant, j.concurrency_key)"   \
-      "     or o.concurrency_max >"                                                                          \
-      "     (select count(*) from berth.jobs h where h.tenant = o.tenant"                                    \
-      "      and h.concurrency_key = o.concurrency_key and h.status" UNDER_WAY_ "))"                         \
-      "   limit 10001) t) else 0 end")                                                                       \
+    X(AHEAD, "case when j.status in ('queued', 'retrying') then (select count(*) from"                       \
+             " (select from berth.jobs o where o.status in ('queued', 'retrying') and o.cancel = 0"          \
+             "   and coalesce(o.run_at, o.created_at) <= now()"                                              \
+             "   and (o.status = 'queued' or coalesce(o.retry_at, now()) <= now())"                          \
+             "   and (o.priority > j.priority"                                                               \
+             "     or (o.priority = j.priority and (o.created_at, o.id) < (j.created_at, j.id)))"            \
+             "   and (o.concurrency_key is null"                                                             \
+             "     or (o.tenant, o.concurrency_key) = (j.tenant, j.concurrency_key)"                         \
+             "     or o.concurrency_max >"                                                                   \
+             "     (select count(*) from berth.jobs h where h.tenant = o.tenant"                             \
+             "      and h.concurrency_key = o.concurrency_key and h.status" UNDER_WAY_ "))"                  \
+             "   limit 10001) t) else 0 end")                                                                \
     X(KEY, "j.concurrency_key")                                                                              \
     X(KEY_MAX, "j.concurrency_max")                                                                          \
     X(KEY_COUNT, "k.count")                                                                                  \
     X(KEY_HOLDERS, "coalesce(to_json(k.ids), '[]')")                                                         \
     X(HOSTS, "coalesce((select json_agg(json_build_object('name', o.name,"                                   \
              "  'alive', o.heartbeat_at + o.lease > now() and o.detached_until is null,"                     \
-             "  'draining', o.draining, 'heartbeat_us', " API_US(                                            \
-                 "o.heartbeat_at") ","                                                                       \
-                                   "  'given_up_us', " API_US(                                               \
-                                       "greatest(o.heartbeat_at + o.lease, o.detached_until) + "             \
-                                       "o.lost_after") ","                                                   \
-                                                       "  'slots', o.slots, 'used', u.used, "                \
-                                                       "'memory_bytes', o.memory_bytes,"                     \
-                                                       "  'memory_used', u.memory, 'cpus_milli', "           \
-                                                       "o.cpus_milli, 'cpus_used', u.cpus)"                  \
-                                                       "  order by o.name) from"                             \
-                                                       "  (select * from berth.orchestrators order by "      \
-                                                       "heartbeat_at desc limit 64) o,"                      \
-                                                       "  lateral (select count(*) as used, "                \
-                                                       "coalesce(sum(h.memory_bytes), 0) as "                \
-                                                       "memory,"                                             \
-                                                       "    coalesce(sum(h.cpus_milli), 0) as cpus from "    \
-                                                       "berth.jobs h"                                        \
-                                                       "    where h.orchestrator = o.name and "              \
-                                                       "h.status" UNDER_WAY_ ") u), '[]')")
+             "  'draining', o.draining, 'heartbeat_us', " HEARTBEAT_US_ ", 'given_up_us', " GIVEN_UP_US_ "," \
+             "  'slots', o.slots, 'used', u.used, 'memory_bytes', o.memory_bytes,"                           \
+             "  'memory_used', u.memory, 'cpus_milli', o.cpus_milli, 'cpus_used', u.cpus)"                   \
+             "  order by o.name) from"                                                                       \
+             "  (select * from berth.orchestrators order by heartbeat_at desc limit 64) o,"                  \
+             "  lateral (select count(*) as used, coalesce(sum(h.memory_bytes), 0) as memory,"               \
+             "    coalesce(sum(h.cpus_milli), 0) as cpus from berth.jobs h"                                  \
+             "    where h.orchestrator = o.name and h.status" UNDER_WAY_ ") u), '[]')")
 _Static_assert(API_AHEAD_MAX == 10000, "the limit of AHEAD is one more");
 _Static_assert(API_HOSTS_MAX == 64, "the limit of HOSTS");
 _Static_assert(API_KEYS_MAX == 16, "the slice of the key's holders");

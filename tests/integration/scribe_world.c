@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fdutil.h"
@@ -263,6 +264,11 @@ void until_status(const struct job *job, const char *want) {
 void until_shipped(const struct job *job) {
     char want[24];
     until(LOG_BYTES_SQL, job->attempt->job, db_int_text(want, (int64_t)job->log.len));
+}
+
+bool has_file(const struct job *job, const char *file) {
+    AUTO_FREE char *path = mem_printf("%s/%s", job->name, file);
+    return faccessat(attempts_fd, path, F_OK, 0) == 0;
 }
 
 void until_someone_waits_for_a_lock(void) {

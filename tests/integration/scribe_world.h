@@ -8,6 +8,7 @@
 #define BERTH_TESTS_SCRIBE_WORLD_H
 
 #include <criterion/criterion.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/buf.h"
@@ -71,7 +72,8 @@ void until(const char *sql, const char *id, const char *want);
 void until_status(const struct job *job, const char *want);
 void until_shipped(const struct job *job);
 void until_gone(const char *name);
-void until_someone_waits_for_a_lock(void); /* in this test's database */
+bool has_file(const struct job *job, const char *file); /* its directory */
+void until_someone_waits_for_a_lock(void);              /* in this test's database */
 
 /* Reads all rows; a byte that no row covers is left as '#', one of a gap as '?'. */
 void read_log(const struct job *job, struct buf *out, int64_t *ret_holes, int64_t *ret_gaps);

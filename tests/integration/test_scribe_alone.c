@@ -1,19 +1,9 @@
 /* Attempts that the scribe leaves alone: of another database, or such as never started. */
-#include <fcntl.h>
-#include <stdbool.h>
-#include <unistd.h>
-
-#include "base/mem.h"
 #include "tests/integration/scribe_world.h"
 
 static void make_database_anew(void) {
     run_sql("update berth.cluster set id = gen_random_uuid()", NULL);
     run_sql("delete from berth.jobs", NULL);
-}
-
-static bool has_file(const struct job *job, const char *file) {
-    AUTO_FREE char *path = mem_printf("%s/%s", job->name, file);
-    return faccessat(attempts_fd, path, F_OK, 0) == 0;
 }
 
 Test(scribe_alone, attempts_of_another_database_are_left_alone) {

@@ -1,14 +1,5 @@
 /* What the database refuses: of one job for ever, or of whoever comes at this moment. */
-#include <fcntl.h>
-#include <unistd.h>
-
-#include "base/mem.h"
 #include "tests/integration/scribe_world.h"
-
-static bool has_spool(const struct job *job) {
-    AUTO_FREE char *path = mem_printf("%s/" ATTEMPT_SPOOL, job->name);
-    return faccessat(attempts_fd, path, F_OK, 0) == 0;
-}
 
 Test(scribe_refused, one_that_the_database_refuses_is_given_up_and_the_others_go_on) {
     setup("refused");
@@ -54,7 +45,7 @@ Test(scribe_refused, a_row_that_cannot_be_read_holds_up_no_others) {
     start_scribe();
     until_status(good, "succeeded");
     until_gone(good->name);
-    cr_expect(has_spool(bad));
+    cr_expect(has_file(bad, ATTEMPT_SPOOL));
     EXPECT_ANSWER(bad, STATUS_SQL, "preparing");
     free_job(bad);
     free_job(good);
