@@ -6,6 +6,9 @@ import pytest
 import table
 from fixtures import berth, new_berth, postgres  # noqa: F401
 
+# In their long form. A worker takes a whole file: these come first, so that none of them is waited for at the end.
+LONGEST = {"test_torture_all.py", "test_soak.py", "test_points.py", "test_torture.py"}
+
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="the long form of each test")
@@ -17,6 +20,10 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "fault(what, how, holds): the test's row in the table of faults (table.py)")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(TableWriter(config), "fault table")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture

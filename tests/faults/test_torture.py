@@ -1,15 +1,14 @@
-"""Every libc, libpq and engine call of the runner and of the scribe fails once, under a whole berthd; and in the long
-form all of those that the programs' own tests take a sample of."""
+"""Libc, libpq and engine calls of the runner and of the scribe fail once, by chance, under a whole berthd. All of them
+fail without one: test_torture_all.py."""
 import os
 import signal
-import subprocess
 
 import pytest
 
 from support import BUILD, wait_until
 from torture import Torture, TorturedBerth
 
-SAMPLE = 8  # of each program
+SAMPLE, SAMPLE_LONG = 8, 100  # of each program
 SCRIPT = "cat; echo told >&2; exit 7"
 INPUT = {"a": [1, 2, 3]}
 OUTPUT = b'{"a":[1,2,3]}\ntold\n'
@@ -57,7 +56,7 @@ def tortured(postgres, tmp_path):
         berth.destroy()
 
 
-@pytest.mark.fault("one call of runner or scribe fails", how="libc, libpq and curl calls, by the seed (long: all)",
+@pytest.mark.fault("one call of runner or scribe fails", how="libc, libpq and curl calls, by the seed",
                    holds="no crash, no leak, no lost job")
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_one_call_fails_and_the_job_ends_as_ever(tortured, program, long, dice):
@@ -67,9 +66,10 @@ def test_one_call_fails_and_the_job_ends_as_ever(tortured, program, long, dice):
     points = berth.torture.points()
     assert len(points) > 200, "the library counts"
     only = os.environ.get("BERTH_TORTURE_ONLY")  # the points of one call
-    chosen = [p for p in points if p.call == only] if only else points if long else [
-        *dice.sample([p for p in points if p.how == "ENOMEM"], SAMPLE // 2),
-        *dice.sample([p for p in points if p.how != "ENOMEM"], SAMPLE // 2)]
+    half = (SAMPLE_LONG if long else SAMPLE) // 2
+    chosen = [p for p in points if p.call == only] if only else [
+        *dice.sample([p for p in points if p.how == "ENOMEM"], half),
+        *dice.sample([p for p in points if p.how != "ENOMEM"], half)]
     failures, met = [], 0
     for point in chosen:
         berth.torture.give(point.order)
@@ -83,14 +83,3 @@ def test_one_call_fails_and_the_job_ends_as_ever(tortured, program, long, dice):
     print(f"{program}: {len(chosen)} of {len(points)} points, {met} met again, {len(failures)} failures")
     assert not failures, "\n".join(failures)
     assert met > len(chosen) // 2, "most points are met again"
-
-
-@pytest.mark.parametrize("name", ["test_torture_runner", "test_torture_scribe"])
-def test_all_points_without_berthd(name, long):
-    if not long:
-        pytest.skip("its short form is one of the integration tests")
-    done = subprocess.run([str(BUILD / "tests" / "integration" / name), "--verbose=0"], capture_output=True, text=True,
-                          errors="replace", env={**os.environ, "BERTH_TORTURE_POINTS": "all"}, timeout=4 * 3600)
-    told = "\n".join(line for line in done.stderr.splitlines() if line.startswith(("torture:", "  ", "[")))
-    print(told)
-    assert done.returncode == 0, told

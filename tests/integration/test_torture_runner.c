@@ -19,44 +19,50 @@
 #include "runner_rig.h"
 #include "torture_rig.h"
 
-enum { RUNNERS_MAX = 8, POINTS_EACH = 8, SHARES = 2, WRONG_MAX = 4096, LOOK_MS = 10 };
+enum { RUNNERS_MAX = 8, POINTS_EACH = 16, SHARES = 4, WRONG_MAX = 4096, LOOK_MS = 10 };
 
 /* What a runner has to do, and how it truly ends. */
 static const struct line {
-    const char *json;
+    const char *what, *json;
     enum reason reason;
     int exit_code;
     const char *out, *err_out;
     bool cancel; /* as soon as it has begun */
-} plain = {.json = "{\"script\":\"cat; echo told >&2; exit 7\",\"input\":{\"a\":[1,2,3]}}",
-           .reason = REASON_EXIT_CODE,
-           .exit_code = 7,
-           .out = "{\"a\":[1,2,3]}\n",
-           .err_out = "told\n"},
-  served = {.json =
-                "{\"script\":\"nslookup db | grep -c ^Name; exit 7\",\"network\":\"private\",\"services\":"
-                "[{\"name\":\"db\",\"image\":\"IMAGE\",\"command\":[\"sleep\",\"600\"],"
-                "\"ready\":{\"command\":[\"true\"]},\"deadline\":\"30s\"}]}",
-            .reason = REASON_EXIT_CODE,
-            .exit_code = 7,
-            .out = "1\n",
-            .err_out = ""},
-  canceled = {.json = "{\"script\":\"trap \\\"echo told; exit 9\\\" TERM; echo begun; sleep 600 & wait\"}",
-              .reason = REASON_REQUESTED,
-              .exit_code = 9,
-              .out = "begun\ntold\n",
-              .err_out = "",
-              .cancel = true},
-  deserted = {
-      .json = "{\"script\":\"trap \\\"echo told; exit 9\\\" TERM; echo begun; until echo x | nc db 99; do :; "
-              "done;"
-              "sleep 600 & wait\",\"network\":\"private\",\"services\":[{\"name\":\"db\",\"image\":\"IMAGE\","
-              "\"command\":[\"sh\",\"-c\",\"nc -lp 99; exit 4\"],"
-              "\"ready\":{\"command\":[\"true\"]},\"deadline\":\"30s\"}]}",
-      .reason = REASON_SERVICE_FAILED,
-      .exit_code = 9,
-      .out = "begun\ntold\n",
-      .err_out = ""};
+} lines[] = {
+    {.what = "a job that ends by itself",
+     .json = "{\"script\":\"cat; echo told >&2; exit 7\",\"input\":{\"a\":[1,2,3]}}",
+     .reason = REASON_EXIT_CODE,
+     .exit_code = 7,
+     .out = "{\"a\":[1,2,3]}\n",
+     .err_out = "told\n"},
+    {.what = "a job with a service",
+     .json = "{\"script\":\"nslookup db | grep -c ^Name; exit 7\",\"network\":\"private\",\"services\":"
+             "[{\"name\":\"db\",\"image\":\"IMAGE\",\"command\":[\"sleep\",\"600\"],"
+             "\"ready\":{\"command\":[\"true\"]},\"deadline\":\"30s\"}]}",
+     .reason = REASON_EXIT_CODE,
+     .exit_code = 7,
+     .out = "1\n",
+     .err_out = ""},
+    {.what = "a job that is canceled",
+     .json = "{\"script\":\"trap \\\"echo told; exit 9\\\" TERM; echo begun; sleep 600 & wait\"}",
+     .reason = REASON_REQUESTED,
+     .exit_code = 9,
+     .out = "begun\ntold\n",
+     .err_out = "",
+     .cancel = true},
+    {.what = "a job whose service fails",
+     .json =
+         "{\"script\":\"trap \\\"echo told; exit 9\\\" TERM; echo begun; until echo x | nc db 99; do :; done;"
+         "sleep 600 & wait\",\"network\":\"private\",\"services\":[{\"name\":\"db\",\"image\":\"IMAGE\","
+         "\"command\":[\"sh\",\"-c\",\"nc -lp 99; exit 4\"],"
+         "\"ready\":{\"command\":[\"true\"]},\"deadline\":\"30s\"}]}",
+     .reason = REASON_SERVICE_FAILED,
+     .exit_code = 9,
+     .out = "begun\ntold\n",
+     .err_out = ""},
+};
+
+enum { LINES = sizeof lines / sizeof *lines };
 
 static struct err err;
 static char directory[RIG_PATH_MAX + 16], group[LIMITS_GROUP_MAX];
@@ -184,7 +190,7 @@ static void make_attempt(const struct line *line) {
 }
 
 static bool run_point(const struct line *line, const struct torture_point *point, bool *ret_fired) {
-    char wrong[WRONG_MAX] = "";
+    char wrong[WRONG_MAX] = "", told[WRONG_MAX + 64];
     AUTO_BUF struct buf reports = BUF(TORTURE_REPORT_MAX);
     rig.ctx = ctx_root(NULL);
     ctx_deadline_in(&rig.ctx, 5 * RIG_WAIT_MS);
@@ -196,21 +202,27 @@ static bool run_point(const struct line *line, const struct torture_point *point
     torture_take_reports(&reports);
     const char *what = reports.len ? buf_str(&reports) : *ended ? ended : check_end(line, wrong);
     const char *left = check_left();
-    if (*what || *left)
+    if (*what || *left) {
+        snprintf(told, sizeof told, "%s: %s", line->what, *what ? what : left);
         torture_tell(point ? point : &(struct torture_point){.call = "nothing failed", .frames = (char *)""},
-                     *what ? what : left);
+                     told);
+    }
     OK(dir_remove_tree(rig.attempts_fd, rig.name, &err));
     return !*what && !*left;
 }
 
-static void run_share(const struct line *line, unsigned share) {
+static void run_share(unsigned share) {
     bool fired = false;
     size_t failures = 0, unmet = 0;
-    cr_assert(run_point(line, NULL, &fired));
-    struct torture_points points = torture_load(share, SHARES, POINTS_EACH);
-    cr_assert_geq(points.met, 200, "the library counts");
+    struct torture_points points = {0};
+    for (unsigned i = 0; i < LINES; i++) {
+        cr_assert(run_point(&lines[i], NULL, &fired));
+        torture_load(&points, i, share, SHARES);
+        cr_assert_geq(points.met, 200, "the library counts");
+    }
+    torture_choose(&points, SHARES, POINTS_EACH);
     for (size_t i = 0; i < points.count; i++) {
-        failures += !run_point(line, &points.items[i], &fired);
+        failures += !run_point(&lines[points.items[i].line], &points.items[i], &fired);
         unmet += !fired;
     }
     fprintf(stderr, "torture: share %u: %zu points run, %zu of them not met again, %zu failures\n", share + 1,
@@ -220,34 +232,18 @@ static void run_share(const struct line *line, unsigned share) {
     cr_assert_eq(failures, 0);
 }
 
-Test(torture_runner, a_job_that_ends_by_itself) {
-    run_share(&plain, 0);
+Test(torture_runner, the_first_quarter_of_all_calls) {
+    run_share(0);
 }
 
-Test(torture_runner, a_job_that_ends_by_itself_the_other_half) {
-    run_share(&plain, 1);
+Test(torture_runner, the_second_quarter_of_all_calls) {
+    run_share(1);
 }
 
-Test(torture_runner, a_job_with_a_service) {
-    run_share(&served, 0);
+Test(torture_runner, the_third_quarter_of_all_calls) {
+    run_share(2);
 }
 
-Test(torture_runner, a_job_with_a_service_the_other_half) {
-    run_share(&served, 1);
-}
-
-Test(torture_runner, a_job_whose_service_fails) {
-    run_share(&deserted, 0);
-}
-
-Test(torture_runner, a_job_whose_service_fails_the_other_half) {
-    run_share(&deserted, 1);
-}
-
-Test(torture_runner, a_job_that_is_canceled) {
-    run_share(&canceled, 0);
-}
-
-Test(torture_runner, a_job_that_is_canceled_the_other_half) {
-    run_share(&canceled, 1);
+Test(torture_runner, the_last_quarter_of_all_calls) {
+    run_share(3);
 }

@@ -103,41 +103,49 @@ static int by_rank(const void *a, const void *b) {
     return p->rank < q->rank ? -1 : p->rank > q->rank;
 }
 
-static int by_name(const void *a, const void *b) {
-    const struct torture_point *p = a, *q = b;
+static int compare_names(const struct torture_point *p, const struct torture_point *q) {
     int order = strcmp(p->site, q->site);
     return order ? order : strcmp(p->how, q->how);
 }
 
-static void add(struct torture_points *points, const char *site, const char *call, const char *how,
-                const char *frames) {
+static int by_name_and_turn(const void *a, const void *b) {
+    const struct torture_point *p = a, *q = b;
+    int order = compare_names(p, q);
+    return order ? order : p->turn < q->turn ? -1 : p->turn > q->turn;
+}
+
+static void add(struct torture_points *points, unsigned line, const char *site, const char *call,
+                const char *how, const char *frames) {
     points->items = mem_realloc(points->items, (points->count + 1) * sizeof *points->items);
     struct torture_point *p = &points->items[points->count++];
-    *p = (struct torture_point){.frames = mem_strdup(frames)};
+    *p = (struct torture_point){.line = line, .frames = mem_strdup(frames)};
     snprintf(p->site, sizeof p->site, "%s", site);
     snprintf(p->call, sizeof p->call, "%s", call);
     snprintf(p->how, sizeof p->how, "%s", how);
     AUTO_FREE char *key = mem_printf("%llu %s %s", (unsigned long long)seed(), site, how);
     p->rank = hash_text64(key);
+    AUTO_FREE char *with_line = mem_printf("%s %u", key, line);
+    p->turn = hash_text64(with_line);
 }
 
 /* SITE CALL HOW,HOW… FRAME…; one point for each HOW. */
-static void add_line(struct torture_points *points, char *line, unsigned share, unsigned shares) {
-    char *rest = line;
+static void add_site(struct torture_points *points, unsigned line, char *text, unsigned share,
+                     unsigned shares) {
+    char *rest = text;
     const char *site = strsep(&rest, " "), *call = strsep(&rest, " ");
     char *hows = strsep(&rest, " ");
-    cr_assert(hows, "a site without a way to fail: %s", line);
+    cr_assert(hows, "a site without a way to fail: %s", text);
     if (strtoull(site, NULL, 16) % shares != share)
         return;
     for (const char *how; (how = strsep(&hows, ","));)
-        add(points, site, call, how, rest ? rest : "");
+        add(points, line, site, call, how, rest ? rest : "");
 }
 
 static void drop_doubles(struct torture_points *points) {
     size_t kept = 0;
-    qsort(points->items, points->count, sizeof *points->items, by_name);
+    qsort(points->items, points->count, sizeof *points->items, by_name_and_turn);
     for (size_t i = 0; i < points->count; i++) {
-        if (kept && by_name(&points->items[kept - 1], &points->items[i]) == 0)
+        if (kept && compare_names(&points->items[kept - 1], &points->items[i]) == 0)
             free(points->items[i].frames);
         else
             points->items[kept++] = points->items[i];
@@ -175,27 +183,28 @@ static void keep_only(struct torture_points *points, const char *only) {
     points->count = kept;
 }
 
-struct torture_points torture_load(unsigned share, unsigned shares, size_t most) {
-    struct torture_points points = {0};
+void torture_load(struct torture_points *points, unsigned line, unsigned share, unsigned shares) {
     struct err err = {0};
     AUTO_BUF struct buf text = BUF(SITES_BYTES_MAX);
     AUTO_FREE char *path = mem_printf("%s/sites", dir);
     cr_assert_eq(file_read(AT_FDCWD, path, SITES_BYTES_MAX, &text, &err), 0, "%s", err.text);
     char *rest = text.data;
-    for (char *line; (line = strsep(&rest, "\n"));)
-        if (*line)
-            add_line(&points, line, share, shares);
-    drop_doubles(&points);
-    points.met = points.count;
+    for (char *site; (site = strsep(&rest, "\n"));)
+        if (*site)
+            add_site(points, line, site, share, shares);
+    drop_doubles(points);
+    points->met = points->count;
+}
+
+void torture_choose(struct torture_points *points, unsigned shares, size_t most) {
     const char *wanted = getenv("BERTH_TORTURE_POINTS"), *only = getenv("BERTH_TORTURE_ONLY");
     bool all = wanted && strcmp(wanted, "all") == 0;
     if (only)
-        keep_only(&points, only);
+        keep_only(points, only);
     else
-        take_sample(&points, all ? points.count * 2 : wanted ? strtoull(wanted, NULL, 10) / shares : most);
-    fprintf(stderr, "torture: share %u of %u: %zu of %zu points; BERTH_TORTURE_SEED=%llu\n", share + 1,
-            shares, points.count, points.met, (unsigned long long)seed());
-    return points;
+        take_sample(points, all ? points->count * 2 : wanted ? strtoull(wanted, NULL, 10) / shares : most);
+    fprintf(stderr, "torture: a share of %u: %zu of %zu points; BERTH_TORTURE_SEED=%llu\n", shares,
+            points->count, points->met, (unsigned long long)seed());
 }
 
 void torture_points_done(struct torture_points *points) {

@@ -22,7 +22,8 @@ enum { TORTURE_REPORT_MAX = 64 * 1024, TORTURE_EXIT_SANITIZER = 86 };
 struct torture_point {
     char site[20], call[40], how[16];
     char *frames;
-    uint64_t rank;
+    unsigned line;       /* what was run when it was met, a number of the test's own */
+    uint64_t rank, turn; /* by the seed: of the point, and of the line among those that meet it */
 };
 
 struct torture_points {
@@ -42,10 +43,11 @@ void torture_aim(const struct torture_point *point);
 void torture_rest(void);
 bool torture_fired(void);
 
-/* What was counted, the points of one of `shares` parts of it; `most` of them unless the environment says
- * otherwise.
- */
-struct torture_points torture_load(unsigned share, unsigned shares, size_t most);
+/* Adds what was counted in this line, of one of `shares` parts of all points. A point that several lines meet
+ * is kept once, with one of them. */
+void torture_load(struct torture_points *points, unsigned line, unsigned share, unsigned shares);
+/* Keeps `most` of them unless the environment says otherwise. */
+void torture_choose(struct torture_points *points, unsigned shares, size_t most);
 void torture_points_done(struct torture_points *points);
 
 /* Adds what sanitizers have written since the last time. */
