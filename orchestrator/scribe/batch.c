@@ -36,14 +36,14 @@ static int trim_tail(struct db *db, const struct ctx *ctx, const struct feed *fe
 }
 
 static int apply_limit(struct db *db, const struct ctx *ctx, const struct feed *feed, struct err *err) {
-    int64_t log_bytes = feed->pack->at.log_bytes;
-    if (log_bytes <= feed->log_limit)
-        return 0;
+    int64_t log_bytes = feed->pack->at.log_bytes, window = feed->at_end ? 0 : FEED_WINDOW_BYTES;
     int64_t head_end = pack_head_end(feed->log_limit),
-            tail_begin = pack_tail_begin(feed->log_limit, log_bytes);
-    if (ship_slide(db, ctx, &feed->key, head_end, tail_begin, err) < 0)
+            kept_from = pack_window_begin(feed->log_limit, window, log_bytes);
+    if (kept_from == head_end)
+        return 0;
+    if (ship_slide(db, ctx, &feed->key, head_end, kept_from, err) < 0)
         return -1;
-    return feed->at_end ? trim_tail(db, ctx, feed, head_end, tail_begin, err) : 0;
+    return feed->at_end ? trim_tail(db, ctx, feed, head_end, kept_from, err) : 0;
 }
 
 /* 1: done; 0: the attempt is not where it should be. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fdutil.h"
 #include "base/mem.h"
 #include "proto/fault_points.h"
@@ -145,6 +146,15 @@ static int take_sources(struct feed *feed, bool *ret_end, bool *ret_more, struct
     return shares > 0 ? take_source(feed, PACK_MAIN, shares, ret_end, ret_more, err) : 0;
 }
 
+/* The transaction that ends an attempt leaves head and tail. What it takes away, live viewers read before. */
+static bool is_shown_yet(const struct feed *feed) {
+    int64_t log_bytes = feed->pack->at.log_bytes;
+    if (pack_window_begin(feed->log_limit, FEED_WINDOW_BYTES, log_bytes) ==
+        pack_tail_begin(feed->log_limit, log_bytes))
+        return true;
+    return log_bytes == feed->at.log_bytes && clock_boot_ms() >= feed->moved_ms + FEED_WINDOW_MS;
+}
+
 int feed_fill(struct feed *feed, bool *ret_more, struct err *err) {
     /* The journal first: when it is complete, the spools will not grow any more. */
     if (journal_read(feed->dir_fd, &feed->journal, err) < 0)
@@ -154,12 +164,12 @@ int feed_fill(struct feed *feed, bool *ret_more, struct err *err) {
     feed->at_end = false;
     feed_drop_pack(feed);
     feed->pack = mem_alloc(sizeof *feed->pack);
-    pack_begin(feed->pack, &feed->at, feed->log_limit);
+    pack_begin(feed->pack, &feed->at, feed->log_limit, FEED_WINDOW_BYTES);
     bool end = true, more = false;
     if (!feed->poison && (open_sources(feed, err) < 0 || take_sources(feed, &end, &more, err) < 0))
         return -1;
     pack_finish(feed->pack);
-    feed->at_end = feed->final && end;
+    feed->at_end = feed->final && end && is_shown_yet(feed);
     int complete = feed->at_end ? feed_is_complete(feed, err) : 0;
     if (complete < 0)
         return err_wrap(err, "attempt %s", feed->name);
@@ -182,6 +192,8 @@ void feed_drop_pack(struct feed *feed) {
 void feed_committed(struct feed *feed) {
     for (unsigned i = 0; i < feed->source_count; i++)
         source_committed(&feed->sources[i], feed->pack, i);
+    if (feed->pack->at.log_bytes != feed->at.log_bytes)
+        feed->moved_ms = clock_boot_ms();
     feed->at = feed->pack->at;
     feed->told = feed->journal.used;
     if (feed->at_end) {

@@ -16,7 +16,11 @@
 #include "proto/attempt.h"
 #include "proto/journal.h"
 
-enum { FEED_BEHIND_BYTES = 256 * 1024 }; /* with more than this to read, others go first */
+enum {
+    FEED_BEHIND_BYTES = 256 * 1024,  /* with more than this to read, others go first */
+    FEED_WINDOW_BYTES = 1024 * 1024, /* of a log with a small limit, as pack_window_begin() has it */
+    FEED_WINDOW_MS = 200, /* for so long at least its last bytes are there before the end takes them away */
+};
 
 enum feed_state {
     FEED_NEW, /* what the database has of it is not known (any more) */
@@ -39,6 +43,7 @@ struct feed {
     int freed;               /* earlier attempts that never started, as ship_attempt has it */
     struct pack_position at; /* what the database has */
     struct journal journal;
+    int64_t moved_ms;      /* CLOCK_BOOTTIME, when bytes were stored last; 0: not by us */
     size_t told;           /* bytes of the journal that the database has */
     bool ended_here;       /* FEED_GONE because we have told the end: nobody works on it any more */
     bool fenced;           /* FEED_GONE because the database does not know it with this token */

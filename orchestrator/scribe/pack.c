@@ -26,9 +26,18 @@ int64_t pack_head_end(int64_t log_limit) {
     return log_limit / 2;
 }
 
+static int64_t tail_or_more(int64_t log_limit, int64_t window) {
+    int64_t tail = log_limit - pack_head_end(log_limit);
+    return window > tail ? window : tail;
+}
+
+int64_t pack_window_begin(int64_t log_limit, int64_t window, int64_t log_bytes) {
+    int64_t head = pack_head_end(log_limit), begin = log_bytes - tail_or_more(log_limit, window);
+    return begin > head ? begin : head;
+}
+
 int64_t pack_tail_begin(int64_t log_limit, int64_t log_bytes) {
-    int64_t head = pack_head_end(log_limit);
-    return log_bytes <= log_limit ? head : log_bytes - (log_limit - head);
+    return pack_window_begin(log_limit, 0, log_bytes);
 }
 
 size_t pack_trim_segments(unsigned char *segments, size_t len, int64_t drop) {
@@ -46,8 +55,9 @@ size_t pack_trim_segments(unsigned char *segments, size_t len, int64_t drop) {
     return len - at;
 }
 
-void pack_begin(struct pack *pack, const struct pack_position *from, int64_t log_limit) {
-    *pack = (struct pack){.from = *from, .at = *from, .log_limit = log_limit};
+void pack_begin(struct pack *pack, const struct pack_position *from, int64_t log_limit, int64_t window) {
+    *pack = (struct pack){
+        .from = *from, .at = *from, .log_limit = log_limit, .window = tail_or_more(log_limit, window)};
     pack_source(pack, PACK_MAIN, 1, 0);
 }
 
@@ -92,10 +102,12 @@ void pack_source(struct pack *pack, unsigned source, unsigned shares, int64_t ah
     pack->chunks_end = pack->count + PACK_CHUNKS_SHARED / shares;
 }
 
+/* What a log that ends behind all that is known would not store. */
 int64_t pack_certain(const struct pack *pack) {
-    int64_t tail = pack->log_limit - pack_head_end(pack->log_limit);
-    bool behind_head = pack->at.log_bytes >= pack_head_end(pack->log_limit);
-    return behind_head && pack->ahead > tail ? pack->ahead - tail : 0;
+    if (pack->at.log_bytes < pack_head_end(pack->log_limit))
+        return 0;
+    int64_t begin = pack_window_begin(pack->log_limit, pack->window, pack->at.log_bytes + pack->ahead);
+    return begin > pack->at.log_bytes ? begin - pack->at.log_bytes : 0;
 }
 
 void pack_pass(struct pack *pack, int64_t raw_bytes, int64_t output_bytes, int64_t lost_bytes) {
@@ -241,7 +253,7 @@ size_t pack_take(struct pack *pack, const unsigned char *bytes, size_t len, bool
 static bool has_slid_out(const struct pack *pack, const struct pack_chunk *chunk) {
     int64_t len = chunk->gap_bytes ? chunk->gap_bytes : (int64_t)chunk->bytes.len;
     return chunk->log_offset >= pack_head_end(pack->log_limit) &&
-           chunk->log_offset + len <= pack_tail_begin(pack->log_limit, pack->at.log_bytes);
+           chunk->log_offset + len <= pack_window_begin(pack->log_limit, pack->window, pack->at.log_bytes);
 }
 
 void pack_finish(struct pack *pack) {

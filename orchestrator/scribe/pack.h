@@ -8,9 +8,9 @@
  * in their order, as if nothing lay between them. Records of one stream within one millisecond share a
  * segment. No chunk lies across the head's end.
  *
- * What is certain to slide out of the tail is not stored. How much is certain follows from `ahead`: the
+ * What is certain to slide out of the window is not stored. How much is certain follows from `ahead`: the
  * output bytes that are known to lie in the source from its position on. A record behind the head whose end
- * has at least a whole tail ahead of it is skipped: hashed and counted. Its caller may even pass over such
+ * has at least a whole window ahead of it is skipped: hashed and counted. Its caller may even pass over such
  * records without reading them (pack_pass); the hash is then given up for good. Offsets, gaps and counts are
  * the same either way.
  */
@@ -63,6 +63,7 @@ struct pack_chunk {
 struct pack {
     struct pack_position from, at;
     int64_t log_limit;
+    int64_t window; /* the tail at least */
     unsigned source;
     int64_t ahead;     /* output bytes known to lie from this source's position on */
     int64_t raw_left;  /* of this source's share */
@@ -76,7 +77,8 @@ struct pack {
     bool open; /* the last chunk takes more */
 };
 
-void pack_begin(struct pack *pack, const struct pack_position *from, int64_t log_limit);
+/* window: as pack_window_begin() has it. */
+void pack_begin(struct pack *pack, const struct pack_position *from, int64_t log_limit, int64_t window);
 /* From here on this source; to be called before the first pack_take. shares: how many sources have to get by
  * with the pack (this one has one of the equal shares). ahead: 0 when nothing is known. */
 void pack_source(struct pack *pack, unsigned source, unsigned shares, int64_t ahead);
@@ -92,7 +94,7 @@ int64_t pack_certain(const struct pack *pack);
 /* Goes over that many raw bytes of the source, in which whole records held so much output (at most
  * pack_certain), and so much was lost; unread, so there is no hash any more. */
 void pack_pass(struct pack *pack, int64_t raw_bytes, int64_t output_bytes, int64_t lost_bytes);
-/* Closes the last chunk and drops those that have slid out of the tail already. */
+/* Closes the last chunk and drops those that have slid out of the window already. */
 void pack_finish(struct pack *pack);
 void pack_done(struct pack *pack);
 
@@ -100,6 +102,9 @@ void pack_done(struct pack *pack);
  * long as the limit holds all. */
 int64_t pack_head_end(int64_t log_limit);
 int64_t pack_tail_begin(int64_t log_limit, int64_t log_bytes);
+/* Where what is stored behind the head begins as long as the log goes on: that many of its last bytes, and
+ * the tail at least, so that live viewers of a log with a small limit see what passes. */
+int64_t pack_window_begin(int64_t log_limit, int64_t window, int64_t log_bytes);
 
 /* Takes `drop` bytes from the front of a run of segments, in place. Returns the new length. */
 size_t pack_trim_segments(unsigned char *segments, size_t len, int64_t drop);

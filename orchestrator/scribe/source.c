@@ -136,8 +136,7 @@ int source_take(struct source *source, struct pack *pack, unsigned which, unsign
         return -1;
     if (size < source->counted_to || source->counted_to < raw_pos)
         source_reset(source, raw_pos); /* it was shortened, or was not counted */
-    int64_t tail = pack->log_limit - pack_head_end(pack->log_limit);
-    if (size - raw_pos > tail && count_ahead(source, size, err) < 0)
+    if (size - raw_pos > pack->window && count_ahead(source, size, err) < 0)
         return -1;
     pack_source(pack, which, shares, source->counted);
     int64_t until_ms = clock_boot_ms() + SOURCE_TAKE_MS;

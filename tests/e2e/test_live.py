@@ -61,6 +61,19 @@ def test_it_is_live(berth):
     berth.wait(job)
 
 
+def test_a_viewer_sees_what_passes_between_head_and_tail(berth):
+    """Bursts of more than the whole limit, one of them right before the end."""
+    bursts = "yes begun | head -n 8000; sleep 2; yes after | head -n 8000"
+    job = berth.script(bursts, limits={"log": "16k"})
+    messages, code = stream(berth, job)
+    assert code == 1000
+    assert [m for m in messages if m["type"] == "gap"] == []
+    assert log_bytes(messages) == b"begun\n" * 8000 + b"after\n" * 8000
+    view = berth.wait(job)
+    assert (view["log"]["stored_bytes"], view["log"]["truncated"]) == (16384, True), "afterwards head and tail are left"
+    assert [m["bytes"] for m in berth.messages(job) if m["type"] == "gap"] == [96000 - 16384]
+
+
 def test_a_viewer_that_comes_back_misses_nothing_and_sees_nothing_twice(berth):
     job = berth.script("i=0; while [ $i -lt 40 ]; do echo line $i; i=$((i+1)); sleep 0.05; done")
     whole, offset = b"", 0

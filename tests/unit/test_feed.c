@@ -132,6 +132,42 @@ Test(feed, does_not_take_a_spool_that_cannot_be_looked_at_for_an_empty_one) {
     cr_expect(feed->at_end);
 }
 
+static void write_output(size_t len) {
+    unsigned char header[SPOOL_HEADER_BYTES];
+    AUTO_FREE unsigned char *bytes = mem_alloc(len);
+    int fd = openat(feed->dir_fd, ATTEMPT_SPOOL, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    spool_put_header(header, &(struct spool_header){SPOOL_OUTPUT, SPOOL_STDOUT, (uint32_t)len, 1});
+    cr_assert_eq(write(fd, header, sizeof header), (ssize_t)sizeof header);
+    cr_assert_eq(write(fd, bytes, len), (ssize_t)len);
+    close(fd);
+}
+
+static bool ends_at_once(int64_t log_limit) {
+    bool more = false;
+    feed->log_limit = log_limit;
+    cr_assert_eq(feed_fill(feed, &more, &err), 1, "%s", err.text);
+    bool at_end = feed->at_end;
+    feed_committed(feed);
+    return at_end;
+}
+
+Test(feed, ends_with_the_last_bytes_of_a_log_within_its_limit) {
+    end_journal();
+    write_output(100);
+    cr_expect(ends_at_once(100));
+}
+
+Test(feed, shows_bytes_that_the_end_takes_away_for_a_while_before) {
+    bool more = false;
+    end_journal();
+    write_output(100);
+    cr_expect_not(ends_at_once(50));
+    cr_expect_eq(feed_fill(feed, &more, &err), 0, "they have only just been stored");
+    feed->moved_ms -= FEED_WINDOW_MS;
+    cr_expect_eq(feed_fill(feed, &more, &err), 1, "%s", err.text);
+    cr_expect(feed->at_end);
+}
+
 Test(feed, cannot_tell_whether_it_is_complete_when_its_spool_cannot_be_read) {
     bool more = false;
     end_journal();

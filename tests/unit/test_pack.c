@@ -31,10 +31,14 @@ static void output(const char *text, uint64_t time_us, enum spool_stream stream)
     record(SPOOL_OUTPUT, stream, time_us, text, strlen(text));
 }
 
-static void begin(int64_t limit) {
+static void begin_with_window(int64_t limit, int64_t window) {
     struct pack_position from = {0};
     sha256_init(&from.sha);
-    pack_begin(&pack, &from, limit);
+    pack_begin(&pack, &from, limit, window);
+}
+
+static void begin(int64_t limit) {
+    begin_with_window(limit, 0);
 }
 
 static size_t take(bool final) {
@@ -253,6 +257,31 @@ Test(pack, what_has_slid_out_of_the_tail_is_not_stored) {
     }
     cr_expect_geq(stored, limit);
     cr_expect_leq(stored, limit + PACK_CHUNK_BYTES_MAX);
+}
+
+Test(pack, of_a_log_with_a_small_limit_a_window_is_stored_while_it_goes_on) {
+    enum { WINDOW = 4 * SPOOL_PAYLOAD_MAX };
+    flood(40, SPOOL_PAYLOAD_MAX);
+    begin_with_window(20, WINDOW);
+    pack_source(&pack, PACK_MAIN, 1, 40 * (int64_t)SPOOL_PAYLOAD_MAX);
+    take(false);
+    pack_finish(&pack);
+    cr_assert_eq(pack.at.log_bytes, 40 * (int64_t)SPOOL_PAYLOAD_MAX);
+    cr_expect_eq(pack.chunks[0].log_offset, 0);
+    cr_expect_eq(pack.chunks[0].bytes.len, 10);
+    int64_t stored = 0, next = pack.chunks[1].log_offset;
+    for (size_t i = 1; i < pack.count; i++, next = pack.at.log_bytes - WINDOW + stored) {
+        cr_expect_eq(pack.chunks[i].log_offset, next);
+        stored += (int64_t)pack.chunks[i].bytes.len;
+    }
+    cr_expect_eq(stored, WINDOW);
+}
+
+Test(pack, a_window_begins_behind_the_head_and_is_a_tail_at_least) {
+    cr_expect_eq(pack_window_begin(20, 100, 30), 10);
+    cr_expect_eq(pack_window_begin(20, 100, 110), 10);
+    cr_expect_eq(pack_window_begin(20, 100, 111), 11);
+    cr_expect_eq(pack_window_begin(20, 5, 30), pack_tail_begin(20, 30));
 }
 
 Test(pack, head_and_tail_meet_at_the_limit) {

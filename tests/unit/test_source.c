@@ -138,7 +138,7 @@ static void store(const struct pack *pack, int64_t limit) {
 /* One visit; one time in some the commit fails, and nothing has happened. */
 static void visit(unsigned count, int64_t limit, bool final) {
     struct pack *pack = mem_alloc(sizeof *pack);
-    pack_begin(pack, &at, limit);
+    pack_begin(pack, &at, limit, 0);
     for (unsigned i = count; i-- > 0;)
         cr_assert_geq(source_take(&sources[i], pack, i, PACK_SOURCES_MAX, final, &err), 0, "%s", err.text);
     pack_finish(pack);
@@ -242,7 +242,7 @@ Test(source, what_is_certain_to_slide_out_is_not_stored) {
     while (waits(1)) { /* in one visit, or in several where the time of one was not enough */
         struct pack *pack = mem_alloc(sizeof *pack);
         int64_t held = 0;
-        pack_begin(pack, &at, LIMIT);
+        pack_begin(pack, &at, LIMIT, 0);
         cr_assert_geq(source_take(&sources[0], pack, 0, 1, false, &err), 0);
         for (size_t i = 0; i < pack->count; i++)
             held += (int64_t)pack->chunks[i].bytes.len;
@@ -289,7 +289,7 @@ Test(source, each_gets_its_share_and_its_stream) {
             put(s, SPOOL_OUTPUT, SPOOL_SYSTEM, bytes, sizeof bytes); /* whatever it calls itself */
         }
     struct pack *pack = mem_alloc(sizeof *pack);
-    pack_begin(pack, &at, 1 << 30);
+    pack_begin(pack, &at, 1 << 30, 0);
     for (unsigned i = 0; i < 3; i++) {
         cr_expect_eq(source_take(&sources[i], pack, i, 3, false, &err), SOURCE_MORE);
         cr_expect_lt(pack->at.raw_pos[i], PACK_RAW_BYTES_MAX / 3 + SPOOL_PAYLOAD_MAX + SPOOL_HEADER_BYTES);
@@ -356,12 +356,12 @@ Test(source, one_that_is_shortened_is_counted_anew) {
     while (written.len < 200000)
         say_something(0, 1000);
     struct pack *pack = mem_alloc(sizeof *pack);
-    pack_begin(pack, &at, LIMIT);
+    pack_begin(pack, &at, LIMIT, 0);
     cr_expect_eq(source_take(&sources[0], pack, 0, 1, false, &err), SOURCE_END);
     cr_expect_gt(sources[0].counted, 0);
     pack_done(pack);
     cr_assert_eq(ftruncate(write_fd[0], 10), 0);
-    pack_begin(pack, &at, LIMIT);
+    pack_begin(pack, &at, LIMIT, 0);
     cr_expect_eq(source_take(&sources[0], pack, 0, 1, false, &err), SOURCE_TORN);
     cr_expect_eq(sources[0].counted, 0);
     cr_expect_eq(pack->at.log_bytes, 0);
@@ -380,7 +380,7 @@ Test(source, a_hole_is_gone_over_at_once) {
     cr_assert_eq(ftruncate(write_fd[0], size + hole), 0);
     put(0, SPOOL_OUTPUT, SPOOL_STDOUT, "after", 5);
     struct pack *pack = mem_alloc(sizeof *pack);
-    pack_begin(pack, &at, WIDE_LIMIT);
+    pack_begin(pack, &at, WIDE_LIMIT, 0);
     int taken = SOURCE_MORE;
     while (taken == SOURCE_MORE)
         taken = source_take(&sources[0], pack, 0, 1, true, &err);
