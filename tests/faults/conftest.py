@@ -1,13 +1,9 @@
-"""What every fault test has: the fixtures of tests/e2e, a seed that replays a run, the long form, and its row in the table of faults."""
+"""What every fault test has: a seed that replays a run, the long form, and its row in the table of faults."""
 import os
 import random
 
 import pytest
 import table
-from fixtures import berth, new_berth, postgres  # noqa: F401
-
-# In their long form. A worker takes a whole file: these come first, so that none of them is waited for at the end.
-LONGEST = {"test_torture_all.py", "test_soak.py", "test_points.py", "test_torture.py"}
 
 
 def pytest_addoption(parser):
@@ -20,10 +16,6 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "fault(what, how, holds): the test's row in the table of faults (table.py)")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(TableWriter(config), "fault table")
-
-
-def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture

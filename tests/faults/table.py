@@ -15,7 +15,7 @@ import time
 
 HEAD = """# Faults: what is done to Berth, and what held
 
-Written by `tests/run faults` ({form} form) on {date}, {cpu}, {cores} cores, at {version}. Recovery is the longest time that was seen from
+Written by `tests/run` ({form} form) on {date}, {cpu}, {cores} cores, at {version}. Recovery is the longest time that was seen from
 the end of the fault (or from the fault itself, where it is a death) until what the test waits for; a test without such a wait has none.
 
 | fault | how | what held | recovery | test |
@@ -59,6 +59,6 @@ def write(path, rows, long):
     version = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
     text = HEAD.format(form="long" if long else "short", date=datetime.date.today(), cpu=cpu, cores=cores, version=version)
     for fault, how, holds, seconds, node in merge(rows):
-        name = node.replace("tests/faults/", "").replace("::", " ")
+        name = node.rsplit("/", 1)[-1].replace("::", " ")
         text += f"| {fault} | {how} | {holds} | {seconds + ' s' if seconds else ''} | {name} |\n"
     pathlib.Path(path).write_text(text, encoding="utf-8")
