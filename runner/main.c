@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/config.h"
@@ -225,6 +226,7 @@ static int run_by_hand(const struct options *o) {
 int main(int argc, char **argv) {
     struct options o = {0};
     struct err err = {0};
+    prctl(PR_SET_NAME, "berth-runner"); /* which berthd executes by a number */
     json_use_mem();
     signal(SIGPIPE, SIG_IGN);
     log_init("runner", NULL);

@@ -43,8 +43,8 @@ static char **child_environment(void) {
 }
 
 /* From here on we are the child: no return, nothing but system calls. */
-static _Noreturn void child_fail(const char *what, const char *path) {
-    dprintf(STDERR_FILENO, "berthd: start %s: %s: %s\n", path, what, strerror(errno));
+static _Noreturn void child_fail(const char *what, const char *program) {
+    dprintf(STDERR_FILENO, "berthd: start %s: %s: %s\n", program, what, strerror(errno));
     _exit(CHILD_EXIT_AWAY);
 }
 
@@ -62,17 +62,17 @@ static void child_change_user(const struct spawn *what) {
         return;
     if (setgroups(0, NULL) < 0 || setresgid(what->gid, what->gid, what->gid) < 0 ||
         setresuid(what->uid, what->uid, what->uid) < 0)
-        child_fail("change of user", what->path);
+        child_fail("change of user", what->argv[0]);
 }
 
-static void child_take_descriptors(const char *path, int sock) {
+static void child_take_descriptors(const char *program, int sock) {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0 || dup2(null, STDIN_FILENO) < 0)
-        child_fail("standard input", path);
+        child_fail("standard input", program);
     if (sock == CHILD_FD ? fcntl(sock, F_SETFD, 0) < 0 : dup2(sock, CHILD_FD) < 0)
-        child_fail("socket", path);
+        child_fail("socket", program);
     if (close_range(CHILD_FD + 1, ~0U, 0) < 0)
-        child_fail("close descriptors", path);
+        child_fail("close descriptors", program);
 }
 
 static _Noreturn void child_run(const struct spawn *what, char **env, int sock, pid_t parent) {
@@ -81,18 +81,18 @@ static _Noreturn void child_run(const struct spawn *what, char **env, int sock, 
     child_change_user(what);
     /* Behind the change of user, which takes it away; and the parent may have died before it was set. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-        child_fail("parent death signal", what->path);
+        child_fail("parent death signal", what->argv[0]);
     if (getppid() != parent)
         _exit(CHILD_EXIT_AGAIN);
-    child_take_descriptors(what->path, sock);
+    child_take_descriptors(what->argv[0], sock);
     execve(what->path, what->argv, env);
-    child_fail("execute", what->path);
+    child_fail("execute", what->argv[0]);
 }
 
 int spawn_child(const struct spawn *what, pid_t *ret_pid, int *ret_fd, struct err *err) {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-        return err_sys(err, "make the socket of %s", what->path);
+        return err_sys(err, "make the socket of %s", what->argv[0]);
     AUTO_FD int ours = pair[0];
     AUTO_FD int theirs = pair[1];
     AUTO_FREE char **env = child_environment();
@@ -101,7 +101,7 @@ int spawn_child(const struct spawn *what, pid_t *ret_pid, int *ret_fd, struct er
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid < 0)
-        return err_sys(err, "fork for %s", what->path);
+        return err_sys(err, "fork for %s", what->argv[0]);
     if (pid == 0)
         child_run(what, env, theirs, parent);
     *ret_pid = pid;

@@ -10,9 +10,9 @@
 #include "base/err.h"
 
 struct spawn {
-    const char *path; /* of the program, absolute */
-    char *const *argv;
-    bool change_user; /* to uid and gid, without supplementary groups */
+    const char *path;  /* of the program, absolute */
+    char *const *argv; /* the first one names the program in errors */
+    bool change_user;  /* to uid and gid, without supplementary groups */
     uid_t uid;
     gid_t gid;
 };

@@ -1,6 +1,7 @@
 #include "orchestrator/supervisor/supervisor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pwd.h>
 #include <string.h>
@@ -129,12 +130,18 @@ int startup_programs(struct supervisor *s, struct err *err) {
                                         "/usr/lib/berth/berth-init",
                                         "../runner/init/berth-init",
                                         NULL};
-    s->runner_path = find_program(runners, X_OK);
-    if (!s->runner_path)
+    AUTO_FREE char *runner = find_program(runners, X_OK);
+    if (!runner)
         return err_set(err, ERR_AWAY, 0,
                        "the program berth-runner is neither beside berthd nor in ../libexec/berth, "
                        "../lib/berth or /usr/lib/berth; "
                        "install it there");
+    /* While an upgrade is under way the new runner may lie there, which speaks to a parent of its own
+     * version. */
+    s->runner_fd = open(runner, O_PATH | O_CLOEXEC);
+    if (s->runner_fd < 0)
+        return err_sys(err, "open %s", runner);
+    s->runner_path = mem_printf("/proc/%d/fd/%d", getpid(), s->runner_fd);
     AUTO_FREE char *init =
         s->settings.init_path ? mem_strdup(s->settings.init_path) : find_program(inits, R_OK);
     if (!init)

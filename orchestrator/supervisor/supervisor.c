@@ -101,6 +101,8 @@ static void finish(struct supervisor *s) {
     sd_event_unref(s->loop);
     state_dir_close(&s->state);
     config_free(&settings_table, &s->settings);
+    if (s->runner_fd >= 0)
+        close(s->runner_fd);
     free(s->runner_path);
     free(s->probe_detail);
     free(s->cgroup);
@@ -113,6 +115,7 @@ int supervisor_run(struct settings *settings, char *const *argv) {
     s->settings = *settings;
     *settings = (struct settings){0};
     s->argv = argv;
+    s->runner_fd = -1;
     s->state = STATE_DIR_NONE;
     if (prepare(s, &err) < 0 || begin(s, &err) < 0) {
         status = startup_failed(&err);

@@ -59,8 +59,9 @@ struct supervisor {
     struct state_dir state;
     char cluster[ATTEMPT_ID_MAX];
     char life[ATTEMPT_ID_MAX]; /* of this process */
-    char *runner_path;
-    bool change_user; /* of the gateway */
+    int runner_fd;             /* -1, or the program that was installed at the start, … */
+    char *runner_path;         /* … as children execute it, whatever is installed meanwhile */
+    bool change_user;          /* of the gateway */
     uid_t gateway_uid;
     gid_t gateway_gid;
     sd_event *loop;

@@ -143,3 +143,18 @@ def test_several_upgrades_in_a_row(host, next_programs):
     numbers = viewer.bytes.split()
     assert numbers == [b"%d" % i for i in range(len(numbers))] and viewer.bytes == host.output(job)
     assert host.ledger.attempts(job) == [1]
+
+
+@pytest.mark.fault("berth-runner is replaced under a running berthd", how="another program in its place",
+                   holds="jobs go on as ever: berthd starts the one that was there at its start")
+def test_a_program_that_is_replaced_first_costs_no_job(host, next_programs):
+    host.programs = next_programs
+    assert host.stop(signal.SIGTERM) == 0
+    host.start()
+    wait_until(host.claims, "it claims")
+    new = next_programs / "new"
+    new.write_text("#!/bin/sh\necho a runner of another version >&2\nexit 1\n")
+    new.chmod(0o755)
+    new.rename(next_programs / "berth-runner")
+    view = host.run("echo as ever")
+    assert (view["status"], view["attempt"]) == ("succeeded", 1), told(view)
