@@ -211,6 +211,7 @@ static void take_main(struct job *job, struct evidence *e) {
         job_fault(job, REASON_INTERNAL, "How the command ended was written down but cannot be read: %.400s.",
                   why.text);
     e->killed = m->killed;
+    e->forced = job->orders->force;
     e->paused = m->was_paused;
     e->end_known = end > 0;
     /* Where a call of ours broke off, init's word that a signal came from outside says that it arrived. */

@@ -99,9 +99,10 @@ static const char *stop_manner(const struct evidence *e, char out[MANNER_MAX]) {
     units_format_duration(e->spec->stop.grace_ms, grace);
     if (!e->started)
         snprintf(out, MANNER_MAX, "its command was not started");
+    else if (e->killed && e->forced)
+        snprintf(out, MANNER_MAX, "it was killed at once, as was asked (force)");
     else if (e->killed)
-        snprintf(out, MANNER_MAX, "it had to be killed (it has %s from the stop signal on, unless forced)",
-                 grace);
+        snprintf(out, MANNER_MAX, "it had to be killed, %s after the stop signal", grace);
     else
         snprintf(out, MANNER_MAX, "it ended within its grace of %s", grace);
     return out;
@@ -229,6 +230,7 @@ static void decide_killed(int signal, struct verdict *v) {
              "The container was killed by someone else with signal %s: neither Berth nor the kernel's memory "
              "limit did it. Look for `docker kill`, `docker stop` or a clean-up job at that time.",
              signal_text(signal, name));
+    v->signal = signal;
 }
 
 /* Without a word of init; a counter of the whole attempt speaks for a container that is alone in it. */

@@ -33,6 +33,7 @@ struct evidence {
                                        * sentences
                                        */
     bool killed; /* it did not end within the grace, or was not given any, and got SIGKILL */
+    bool forced; /* whoever wanted the stop wanted no grace */
 
     bool started;          /* the engine confirmed the container's start */
     bool host_restarted;   /* the machine's boot id is not the one of the start */

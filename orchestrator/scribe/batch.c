@@ -69,16 +69,27 @@ static int ship_bytes(struct db *db, const struct ctx *ctx, const struct feed *f
     return moved;
 }
 
+static int64_t attempts_max(const struct feed *feed) {
+    return (int64_t)feed->attempt->spec->retry.max + 1 + feed->freed;
+}
+
 /* What people read while the job waits for its next attempt; the time is added by the database. */
 static char *retry_message(const struct feed *feed, const struct verdict *v) {
-    const struct attempt *attempt = feed->attempt;
     const char *reason = reason_name(v->reason);
     size_t len = strlen(v->message);
     while (len > 0 && v->message[len - 1] == '.')
         len--;
-    return mem_printf("Attempt %d of %lld ended as %s (%s): %.*s; the next one begins at ", attempt->number,
-                      (long long)attempt->spec->retry.max + 1 + feed->freed, status_name(v->status),
+    return mem_printf("Attempt %d of %lld ended as %s (%s): %.*s; the next one begins at ",
+                      feed->attempt->number, (long long)attempts_max(feed), status_name(v->status),
                       reason ? reason : "-", (int)len, v->message);
+}
+
+/* A job that has been tried again ends with a word on how often. NULL: there is nothing to add. */
+static char *last_message(const struct feed *feed, const struct verdict *v) {
+    if (feed->attempt->number - feed->freed < 2)
+        return NULL;
+    return mem_printf("%s This was attempt %d of %lld.", v->message, feed->attempt->number,
+                      (long long)attempts_max(feed));
 }
 
 static int ship_the_end(struct db *db, const struct ctx *ctx, const struct feed *feed, struct err *err) {
@@ -106,6 +117,9 @@ static int ship_the_end(struct db *db, const struct ctx *ctx, const struct feed 
                                                  (uint32_t)db_random_below(BATCH_RANDOM_BELOW));
     AUTO_FREE char *message = end.retry_ms >= 0 ? retry_message(feed, &verdict) : NULL;
     end.retry_message = message;
+    AUTO_FREE char *last = message || feed->poison ? NULL : last_message(feed, &verdict);
+    if (last)
+        end.message = last;
     FAULT(SCRIBE_ENDING);
     return ship_end(db, ctx, &feed->key, &end, err);
 }

@@ -178,7 +178,7 @@ def container_removed(world):
     return world.berth.wait(job)
 
 
-@reason("container_killed", words=["someone else", "signal 9"])
+@reason("container_killed", signal_number=9, words=["someone else", "signal 9"])
 def container_killed(world):
     job = world.berth.script("echo up; sleep 600")
     docker("kill", running_container(world.berth, job))

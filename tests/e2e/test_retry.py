@@ -47,6 +47,7 @@ def test_twice_75_then_0(berth):
 def test_the_last_attempts_end_is_the_jobs(berth):
     view = berth.run("echo $BERTH_ATTEMPT; exit 9", retry={"max": 1, "delay": "100ms"})
     assert (view["status"], view["reason"], view["exit_code"], view["attempt"]) == ("failed", "exit_code", 9, 2), told(view)
+    assert view["message"] == "The command ended with exit code 9. This was attempt 2 of 2."
     assert [e["attempt"] for e in view["earlier_attempts"]] == [1]
     assert berth.run("true")["earlier_attempts"] == []
 

@@ -58,7 +58,7 @@ Test(ends, removed_by_hand) {
 Test(ends, killed_by_hand) {
     start_and_await(sleeper);
     send("KILL");
-    expect_end(REASON_CONTAINER_KILLED, -1, 0, "by someone else with signal 9 (SIGKILL)");
+    expect_end(REASON_CONTAINER_KILLED, -1, 9, "by someone else with signal 9 (SIGKILL)");
 }
 
 Test(ends, terminated_by_hand) {
@@ -131,7 +131,7 @@ Test(ends, memory_of_init) {
 Test(ends, killed_by_hand_after_a_lack_of_memory) {
     start_and_await("{\"script\":\"" BOMB " || echo begun; sleep 600\",\"limits\":{\"memory\":\"32m\"}}");
     send("KILL");
-    expect_end(REASON_CONTAINER_KILLED, -1, 0, "signal 9 (SIGKILL)");
+    expect_end(REASON_CONTAINER_KILLED, -1, 9, "signal 9 (SIGKILL)");
 }
 
 /* --- deadlines --- */
