@@ -13,8 +13,9 @@
  * - What lies below attempts.log_bytes and is covered by no row has passed the log limit: a gap of cause
  * "log_limit". It is always one range, from log_limit / 2 (the head's end, rounded down) to the first row
  * behind it. While the attempt goes on, that first row moves up, and lies at most one chunk before where the
- * tail begins, or before the last FEED_WINDOW_BYTES of a log with a small limit; in the transaction that ends
- * the attempt it is trimmed, so that head and tail together are log_limit bytes exactly.
+ * tail begins, or further back by what the scribe keeps for viewers of a log with a small limit; in its
+ * transaction that ends the attempt it is trimmed, so that head and tail together are log_limit bytes
+ * exactly. An attempt that is ended as lost keeps what was there.
  * - attempts.log_expired: its rows were removed for their age (keep.h), stored_bytes is 0 then and
  * log_complete false; all of it is one gap of cause "expired".
  * - A log is truncated when log_bytes > log_limit. stored_bytes counts bytes in rows, without gaps.

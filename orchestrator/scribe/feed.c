@@ -86,6 +86,7 @@ void feed_load(struct feed *feed, const struct ship_attempt *known) {
         return;
     }
     feed->state = FEED_LIVE;
+    feed->moved_ms = clock_boot_ms();
     feed->log_limit = known->log_limit;
     feed->freed = (int)known->freed;
     feed->at = (struct pack_position){
@@ -146,13 +147,17 @@ static int take_sources(struct feed *feed, bool *ret_end, bool *ret_more, struct
     return shares > 0 ? take_source(feed, PACK_MAIN, shares, ret_end, ret_more, err) : 0;
 }
 
-/* The transaction that ends an attempt leaves head and tail. What it takes away, live viewers read before. */
-static bool is_shown_yet(const struct feed *feed) {
-    int64_t log_bytes = feed->pack->at.log_bytes;
-    if (pack_window_begin(feed->log_limit, FEED_WINDOW_BYTES, log_bytes) ==
-        pack_tail_begin(feed->log_limit, log_bytes))
-        return true;
-    return log_bytes == feed->at.log_bytes && clock_boot_ms() >= feed->moved_ms + FEED_WINDOW_MS;
+/* The transaction that ends an attempt leaves head and tail: live viewers have a moment to read what it takes
+ * away. */
+static bool holds_the_end(struct feed *feed) {
+    int64_t log_bytes = feed->pack->at.log_bytes, now_ms = clock_boot_ms();
+    int64_t since_ms = log_bytes == feed->at.log_bytes ? feed->moved_ms : now_ms;
+    if (feed->poison || now_ms >= since_ms + FEED_WINDOW_MS ||
+        pack_window_begin(feed->log_limit, FEED_WINDOW_BYTES, log_bytes) ==
+            pack_tail_begin(feed->log_limit, log_bytes))
+        return false;
+    feed->not_before_ns = (since_ms + FEED_WINDOW_MS) * NS_PER_MS;
+    return true;
 }
 
 int feed_fill(struct feed *feed, bool *ret_more, struct err *err) {
@@ -169,12 +174,13 @@ int feed_fill(struct feed *feed, bool *ret_more, struct err *err) {
     if (!feed->poison && (open_sources(feed, err) < 0 || take_sources(feed, &end, &more, err) < 0))
         return -1;
     pack_finish(feed->pack);
-    feed->at_end = feed->final && end && is_shown_yet(feed);
+    bool held = feed->final && end && holds_the_end(feed);
+    feed->at_end = feed->final && end && !held;
     int complete = feed->at_end ? feed_is_complete(feed, err) : 0;
     if (complete < 0)
         return err_wrap(err, "attempt %s", feed->name);
     feed->complete = complete > 0;
-    *ret_more = more;
+    *ret_more = more || held;
     return feed->at_end || feed->journal.used != feed->told || feed_moved(feed);
 }
 

@@ -19,7 +19,7 @@
 enum {
     FEED_BEHIND_BYTES = 256 * 1024,  /* with more than this to read, others go first */
     FEED_WINDOW_BYTES = 1024 * 1024, /* of a log with a small limit, as pack_window_begin() has it */
-    FEED_WINDOW_MS = 200, /* for so long at least its last bytes are there before the end takes them away */
+    FEED_WINDOW_MS = 200,            /* what the end takes away of such a log is there for so long before */
 };
 
 enum feed_state {
@@ -43,12 +43,12 @@ struct feed {
     int freed;               /* earlier attempts that never started, as ship_attempt has it */
     struct pack_position at; /* what the database has */
     struct journal journal;
-    int64_t moved_ms;      /* CLOCK_BOOTTIME, when bytes were stored last; 0: not by us */
+    int64_t moved_ms;      /* CLOCK_BOOTTIME, when bytes were stored last, or may have been */
     size_t told;           /* bytes of the journal that the database has */
     bool ended_here;       /* FEED_GONE because we have told the end: nobody works on it any more */
     bool fenced;           /* FEED_GONE because the database does not know it with this token */
     bool dirty;            /* something may be new */
-    int64_t not_before_ns; /* CLOCK_BOOTTIME; after the database refused even its end */
+    int64_t not_before_ns; /* CLOCK_BOOTTIME; after the database refused even its end, or as its end waits */
     char *poison;          /* the database's words when it refused this attempt; NULL: it did not */
     struct err untold; /* why its job could not even be canceled then; ERR_NONE: it was, or this was logged */
 

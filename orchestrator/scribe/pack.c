@@ -102,12 +102,9 @@ void pack_source(struct pack *pack, unsigned source, unsigned shares, int64_t ah
     pack->chunks_end = pack->count + PACK_CHUNKS_SHARED / shares;
 }
 
-/* What a log that ends behind all that is known would not store. */
 int64_t pack_certain(const struct pack *pack) {
-    if (pack->at.log_bytes < pack_head_end(pack->log_limit))
-        return 0;
-    int64_t begin = pack_window_begin(pack->log_limit, pack->window, pack->at.log_bytes + pack->ahead);
-    return begin > pack->at.log_bytes ? begin - pack->at.log_bytes : 0;
+    bool behind_head = pack->at.log_bytes >= pack_head_end(pack->log_limit);
+    return behind_head && pack->ahead > pack->window ? pack->ahead - pack->window : 0;
 }
 
 void pack_pass(struct pack *pack, int64_t raw_bytes, int64_t output_bytes, int64_t lost_bytes) {

@@ -31,7 +31,7 @@ enum {
 
 struct scribe {
     sd_event *loop;
-    sd_event_source *work, *retry;
+    sd_event_source *work, *later;
     char *attempts_path;
     int attempts_fd;
     struct db *db;
@@ -174,6 +174,11 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *arg) {
 
 /* --- the work --- */
 
+static void wake_in(struct scribe *s, int64_t ms) {
+    sd_event_source_set_time_relative(s->later, (uint64_t)(ms * US_PER_MS));
+    sd_event_source_set_enabled(s->later, SD_EVENT_ONESHOT);
+}
+
 static void back_off(struct scribe *s, const struct err *err) {
     if (ctx_state(&s->ctx) != CTX_LIVE)
         return;
@@ -182,12 +187,10 @@ static void back_off(struct scribe *s, const struct err *err) {
     s->backoff_ms = s->backoff_ms ? 2 * s->backoff_ms : SCRIBE_BACKOFF_MIN_MS;
     if (s->backoff_ms > SCRIBE_BACKOFF_MAX_MS)
         s->backoff_ms = SCRIBE_BACKOFF_MAX_MS;
-    int64_t wait_ms = s->backoff_ms / 2 + db_random_below(s->backoff_ms / 2 + 1);
-    sd_event_source_set_time_relative(s->retry, (uint64_t)(wait_ms * US_PER_MS));
-    sd_event_source_set_enabled(s->retry, SD_EVENT_ONESHOT);
+    wake_in(s, s->backoff_ms / 2 + db_random_below(s->backoff_ms / 2 + 1));
 }
 
-static int on_retry(sd_event_source *source, uint64_t usec, void *arg) {
+static int on_later(sd_event_source *source, uint64_t usec, void *arg) {
     struct scribe *s = arg;
     (void)source;
     (void)usec;
@@ -338,15 +341,17 @@ static int ship_once(struct scribe *s, struct err *err) {
     return 0;
 }
 
-static bool has_work(const struct scribe *s) {
-    int64_t now = clock_boot_ns();
+/* CLOCK_BOOTTIME; INT64_MAX: there is none. */
+static int64_t next_work_ns(const struct scribe *s) {
+    int64_t next = INT64_MAX;
     for (size_t i = 0; i < s->count; i++) {
         const struct feed *feed = s->feeds[i];
-        if (feed->state == FEED_NEW ||
-            (feed->state == FEED_LIVE && feed->dirty && feed->not_before_ns <= now))
-            return true;
+        if (feed->state == FEED_NEW)
+            return 0;
+        if (feed->state == FEED_LIVE && feed->dirty && feed->not_before_ns < next)
+            next = feed->not_before_ns;
     }
-    return false;
+    return next;
 }
 
 static int on_work(sd_event_source *source, void *arg) {
@@ -361,8 +366,11 @@ static int on_work(sd_event_source *source, void *arg) {
         log_info("database can be written to again");
         s->backoff_ms = 0;
     }
-    if (has_work(s))
+    int64_t next = next_work_ns(s), now = clock_boot_ns();
+    if (next <= now)
         wake(s);
+    else if (next != INT64_MAX)
+        wake_in(s, (next - now) / NS_PER_MS + 1);
     return 0;
 }
 
@@ -393,9 +401,9 @@ static int add_sources(struct scribe *s) {
     if (r >= 0)
         r = sd_event_add_defer(s->loop, &s->work, on_work, s);
     if (r >= 0)
-        r = sd_event_add_time_relative(s->loop, &s->retry, CLOCK_BOOTTIME, 0, 1000, on_retry, s);
+        r = sd_event_add_time_relative(s->loop, &s->later, CLOCK_BOOTTIME, 0, 1000, on_later, s);
     if (r >= 0)
-        r = sd_event_source_set_enabled(s->retry, SD_EVENT_OFF);
+        r = sd_event_source_set_enabled(s->later, SD_EVENT_OFF);
     if (r >= 0)
         r = sd_event_add_time_relative(s->loop, &tick, CLOCK_BOOTTIME, 0, 1000, on_tick, s);
     if (r >= 0)
@@ -444,7 +452,7 @@ int scribe_main(void) {
     while (s->count)
         drop_feed(s, s->count - 1);
     sd_event_source_unref(s->work);
-    sd_event_source_unref(s->retry);
+    sd_event_source_unref(s->later);
     sd_event_unref(s->loop);
     db_free(s->db);
     if (s->attempts_fd >= 0)

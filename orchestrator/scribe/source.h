@@ -3,9 +3,9 @@
  *
  * A job may write faster than anybody can hash and store. So a source that lies far behind counts ahead,
  * going from header to header, how much output waits in the file; the pack then skips what is certain to
- * slide out of the log's tail. When more than SOURCE_BACKLOG_MAX waits, that part is not even read, and the
- * log has no hash. What was taken over is given back to the disk after each commit. All work of one visit is
- * bounded in time.
+ * slide out of the pack's window. When more than SOURCE_BACKLOG_MAX waits, that part is not even read, and
+ * the log has no hash. What was taken over is given back to the disk after each commit. All work of one visit
+ * is bounded in time.
  *
  * The job can write into its own spool and even shorten it: what was counted may then not come. Such a log
  * has a gap that is longer than it need be, and nothing else.

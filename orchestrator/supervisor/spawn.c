@@ -71,7 +71,8 @@ static void child_take_descriptors(const char *program, int sock) {
         child_fail("standard input", program);
     if (sock == CHILD_FD ? fcntl(sock, F_SETFD, 0) < 0 : dup2(sock, CHILD_FD) < 0)
         child_fail("socket", program);
-    if (close_range(CHILD_FD + 1, ~0U, 0) < 0)
+    /* Not before the program is executed, which may be one of them. */
+    if (close_range(CHILD_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
         child_fail("close descriptors", program);
 }
 

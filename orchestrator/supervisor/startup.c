@@ -141,7 +141,7 @@ int startup_programs(struct supervisor *s, struct err *err) {
     s->runner_fd = open(runner, O_PATH | O_CLOEXEC);
     if (s->runner_fd < 0)
         return err_sys(err, "open %s", runner);
-    s->runner_path = mem_printf("/proc/%d/fd/%d", getpid(), s->runner_fd);
+    s->runner_path = mem_printf("/proc/self/fd/%d", s->runner_fd);
     AUTO_FREE char *init =
         s->settings.init_path ? mem_strdup(s->settings.init_path) : find_program(inits, R_OK);
     if (!init)

@@ -64,7 +64,8 @@ def test_rules_that_were_flushed_are_set_anew(new_berth):
 def test_what_runs_far_behind_its_deadline_is_killed(new_berth):
     berth = new_berth(BERTH_REAP_INTERVAL="1s")
     job = berth.script("trap '' TERM; echo up; sleep 600")
-    wait_until(lambda: berth.output(job) == b"up\n", "it runs")
+    # The deadline is stored with the start, which may come behind the first output.
+    wait_until(lambda: berth.output(job) == b"up\n" and berth.job(job)["status"] == "running", "it runs")
     berth.sql(f"update berth.attempts set deadline_at = now() - interval '1 day' where job_id = '{job}'")
     wait_until(lambda: [line for line in berth.log_lines() if line.get("kind") == "overdue" and job in line.get("name", "")] or
                berth.job(job)["status"] not in ("running", "canceling"), "it is killed")

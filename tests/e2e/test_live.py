@@ -62,8 +62,8 @@ def test_it_is_live(berth):
 
 
 def test_a_viewer_sees_what_passes_between_head_and_tail(berth):
-    """Bursts of more than the whole limit, one of them right before the end."""
-    bursts = "yes begun | head -n 8000; sleep 2; yes after | head -n 8000"
+    """Bursts of more than the whole limit, with time to read each."""
+    bursts = "yes begun | head -n 8000; sleep 2; yes after | head -n 8000; sleep 2"
     job = berth.script(bursts, limits={"log": "16k"})
     messages, code = stream(berth, job)
     assert code == 1000

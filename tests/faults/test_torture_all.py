@@ -14,7 +14,7 @@ from support import BUILD
 def test_every_point(program, long):
     if not long:
         pytest.skip("its short form is one of the integration tests")
-    done = subprocess.run([str(BUILD / "tests" / "integration" / f"test_torture_{program}"), "--verbose=0", "-j3"],
+    done = subprocess.run([str(BUILD / "tests" / "integration" / f"test_torture_{program}"), "--verbose=0", "-j4"],
                           capture_output=True, text=True, errors="replace", timeout=4 * 3600,
                           env={**os.environ, "BERTH_TORTURE_POINTS": "all"})
     told = "\n".join(line for line in done.stderr.splitlines() if line.startswith(("torture:", "  ", "[")))

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/fdutil.h"
+#include "orchestrator/scribe/feed.h"
 #include "tests/integration/scribe_world.h"
 
 Test(scribe, carries_a_job_from_its_first_step_to_its_end) {
@@ -365,6 +366,33 @@ Test(scribe, the_limit_keeps_head_and_tail_exactly_as_the_log_grows) {
 
 Test(scribe, one_byte_over_the_limit_is_one_byte_less) {
     check_limit("limitone", 300000, 299999, false);
+}
+
+Test(scribe, the_last_of_a_log_with_a_small_limit_is_there_as_long_as_it_goes_on) {
+    enum { TOTAL = 4 * FEED_WINDOW_BYTES, LIMIT = 1000 };
+    setup("window");
+    struct job *job = new_job(LIMIT);
+    start(job);
+    start_scribe();
+    for (int i = 0; i < 8; i++) {
+        say_random(job, TOTAL / 8);
+        until_shipped(job);
+    }
+    AUTO_BUF struct buf got = BUF(LOG_MAX);
+    int64_t holes, gaps;
+    read_log(job, &got, &holes, &gaps);
+    cr_assert_eq(got.len, TOTAL);
+    cr_expect_gt(holes, 0);
+    cr_expect_leq(holes, TOTAL - LIMIT / 2 - FEED_WINDOW_BYTES);
+    size_t before = TOTAL - FEED_WINDOW_BYTES;
+    cr_expect_eq(memcmp(got.data + before, job->log.data + before, FEED_WINDOW_BYTES), 0);
+    end(job);
+    until_status(job, "succeeded");
+    buf_clear(&got);
+    read_log(job, &got, &holes, &gaps);
+    cr_expect_eq(holes, TOTAL - LIMIT);
+    free_job(job);
+    teardown();
 }
 
 Test(scribe, what_was_taken_over_is_given_back_to_the_disk) {

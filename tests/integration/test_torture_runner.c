@@ -190,7 +190,7 @@ static void make_attempt(const struct line *line) {
 }
 
 static bool run_point(const struct line *line, const struct torture_point *point, bool *ret_fired) {
-    char wrong[WRONG_MAX] = "", told[WRONG_MAX + 64];
+    char wrong[WRONG_MAX] = "";
     AUTO_BUF struct buf reports = BUF(TORTURE_REPORT_MAX);
     rig.ctx = ctx_root(NULL);
     ctx_deadline_in(&rig.ctx, 5 * RIG_WAIT_MS);
@@ -203,7 +203,7 @@ static bool run_point(const struct line *line, const struct torture_point *point
     const char *what = reports.len ? buf_str(&reports) : *ended ? ended : check_end(line, wrong);
     const char *left = check_left();
     if (*what || *left) {
-        snprintf(told, sizeof told, "%s: %s", line->what, *what ? what : left);
+        AUTO_FREE char *told = mem_printf("%s: %s", line->what, *what ? what : left);
         torture_tell(point ? point : &(struct torture_point){.call = "nothing failed", .frames = (char *)""},
                      told);
     }
@@ -217,10 +217,9 @@ static void run_share(unsigned share) {
     struct torture_points points = {0};
     for (unsigned i = 0; i < LINES; i++) {
         cr_assert(run_point(&lines[i], NULL, &fired));
-        torture_load(&points, i, share, SHARES);
-        cr_assert_geq(points.met, 200, "the library counts");
+        cr_assert_geq(torture_load(&points, i, share, SHARES), 200, "the library counts");
     }
-    torture_choose(&points, SHARES, POINTS_EACH);
+    torture_choose(&points, share, SHARES, POINTS_EACH);
     for (size_t i = 0; i < points.count; i++) {
         failures += !run_point(&lines[points.items[i].line], &points.items[i], &fired);
         unmet += !fired;

@@ -174,9 +174,8 @@ static void run_share(unsigned share, const char *database) {
     begin_share(database);
     cr_assert(run_point(NULL, &fired));
     struct torture_points points = {0};
-    torture_load(&points, 0, share, SHARES);
-    cr_assert_geq(points.met, 100, "the library counts");
-    torture_choose(&points, SHARES, POINTS_EACH);
+    cr_assert_geq(torture_load(&points, 0, share, SHARES), 100, "the library counts");
+    torture_choose(&points, share, SHARES, POINTS_EACH);
     for (size_t i = 0; i < points.count; i++) {
         failures += !run_point(&points.items[i], &fired);
         unmet += !fired;

@@ -7,7 +7,7 @@ target_link_options(torture PRIVATE -fno-sanitize=all -shared-libgcc)
 target_include_directories(torture PRIVATE
     $<TARGET_PROPERTY:PkgConfig::PQ,INTERFACE_INCLUDE_DIRECTORIES> $<TARGET_PROPERTY:PkgConfig::CURL,INTERFACE_INCLUDE_DIRECTORIES>)
 
-# Points of a sample; all: BERTH_TORTURE_POINTS=all, as tests/faults/test_torture.py --long has it.
+# Points of a sample; all: BERTH_TORTURE_POINTS=all, as tests/faults/test_torture_all.py has it.
 function(torture_test name)
     berth_test(NAME ${name} LABEL integration TIMEOUT 900 ${ARGN})
     target_compile_definitions(${name} PRIVATE TORTURE_LIBRARY="$<TARGET_FILE:torture>"

@@ -183,8 +183,9 @@ static void keep_only(struct torture_points *points, const char *only) {
     points->count = kept;
 }
 
-void torture_load(struct torture_points *points, unsigned line, unsigned share, unsigned shares) {
+size_t torture_load(struct torture_points *points, unsigned line, unsigned share, unsigned shares) {
     struct err err = {0};
+    size_t before = points->count;
     AUTO_BUF struct buf text = BUF(SITES_BYTES_MAX);
     AUTO_FREE char *path = mem_printf("%s/sites", dir);
     cr_assert_eq(file_read(AT_FDCWD, path, SITES_BYTES_MAX, &text, &err), 0, "%s", err.text);
@@ -192,19 +193,21 @@ void torture_load(struct torture_points *points, unsigned line, unsigned share, 
     for (char *site; (site = strsep(&rest, "\n"));)
         if (*site)
             add_site(points, line, site, share, shares);
+    size_t met = points->count - before;
     drop_doubles(points);
     points->met = points->count;
+    return met;
 }
 
-void torture_choose(struct torture_points *points, unsigned shares, size_t most) {
+void torture_choose(struct torture_points *points, unsigned share, unsigned shares, size_t most) {
     const char *wanted = getenv("BERTH_TORTURE_POINTS"), *only = getenv("BERTH_TORTURE_ONLY");
     bool all = wanted && strcmp(wanted, "all") == 0;
     if (only)
         keep_only(points, only);
     else
         take_sample(points, all ? points->count * 2 : wanted ? strtoull(wanted, NULL, 10) / shares : most);
-    fprintf(stderr, "torture: a share of %u: %zu of %zu points; BERTH_TORTURE_SEED=%llu\n", shares,
-            points->count, points->met, (unsigned long long)seed());
+    fprintf(stderr, "torture: share %u of %u: %zu of %zu points; BERTH_TORTURE_SEED=%llu\n", share + 1,
+            shares, points->count, points->met, (unsigned long long)seed());
 }
 
 void torture_points_done(struct torture_points *points) {

@@ -44,10 +44,10 @@ void torture_rest(void);
 bool torture_fired(void);
 
 /* Adds what was counted in this line, of one of `shares` parts of all points. A point that several lines meet
- * is kept once, with one of them. */
-void torture_load(struct torture_points *points, unsigned line, unsigned share, unsigned shares);
+ * is kept once, with one of them. Returns how many this line meets. */
+size_t torture_load(struct torture_points *points, unsigned line, unsigned share, unsigned shares);
 /* Keeps `most` of them unless the environment says otherwise. */
-void torture_choose(struct torture_points *points, unsigned shares, size_t most);
+void torture_choose(struct torture_points *points, unsigned share, unsigned shares, size_t most);
 void torture_points_done(struct torture_points *points);
 
 /* Adds what sanitizers have written since the last time. */

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fdutil.h"
 #include "base/mem.h"
 #include "orchestrator/scribe/feed.h"
@@ -163,6 +164,8 @@ Test(feed, shows_bytes_that_the_end_takes_away_for_a_while_before) {
     write_output(100);
     cr_expect_not(ends_at_once(50));
     cr_expect_eq(feed_fill(feed, &more, &err), 0, "they have only just been stored");
+    cr_expect(more);
+    cr_expect_gt(feed->not_before_ns, clock_boot_ns() - FEED_WINDOW_MS * NS_PER_MS);
     feed->moved_ms -= FEED_WINDOW_MS;
     cr_expect_eq(feed_fill(feed, &more, &err), 1, "%s", err.text);
     cr_expect(feed->at_end);

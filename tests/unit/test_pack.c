@@ -260,21 +260,28 @@ Test(pack, what_has_slid_out_of_the_tail_is_not_stored) {
 }
 
 Test(pack, of_a_log_with_a_small_limit_a_window_is_stored_while_it_goes_on) {
-    enum { WINDOW = 4 * SPOOL_PAYLOAD_MAX };
-    flood(40, SPOOL_PAYLOAD_MAX);
-    begin_with_window(20, WINDOW);
-    pack_source(&pack, PACK_MAIN, 1, 40 * (int64_t)SPOOL_PAYLOAD_MAX);
-    take(false);
-    pack_finish(&pack);
-    cr_assert_eq(pack.at.log_bytes, 40 * (int64_t)SPOOL_PAYLOAD_MAX);
-    cr_expect_eq(pack.chunks[0].log_offset, 0);
-    cr_expect_eq(pack.chunks[0].bytes.len, 10);
-    int64_t stored = 0, next = pack.chunks[1].log_offset;
-    for (size_t i = 1; i < pack.count; i++, next = pack.at.log_bytes - WINDOW + stored) {
-        cr_expect_eq(pack.chunks[i].log_offset, next);
-        stored += (int64_t)pack.chunks[i].bytes.len;
+    enum { RECORDS = 40, WINDOW = 6 * SPOOL_PAYLOAD_MAX };
+    const int64_t all = RECORDS * (int64_t)SPOOL_PAYLOAD_MAX;
+    flood(RECORDS, SPOOL_PAYLOAD_MAX);
+    for (int known = 0; known < 2; known++) {
+        begin_with_window(20, WINDOW);
+        pack_source(&pack, PACK_MAIN, 1, known ? all : 0);
+        take(false);
+        pack_finish(&pack);
+        cr_assert_eq(pack.at.log_bytes, all);
+        cr_expect_eq(pack.chunks[0].log_offset, 0);
+        cr_expect_eq(pack.chunks[0].bytes.len, 10);
+        cr_assert_gt(pack.count, 2);
+        cr_expect_leq(pack.chunks[1].log_offset, all - WINDOW);
+        cr_expect_gt(pack.chunks[1].log_offset, all - WINDOW - PACK_CHUNK_BYTES_MAX);
+        int64_t next = pack.chunks[1].log_offset;
+        for (size_t i = 1; i < pack.count; i++) {
+            cr_expect_eq(pack.chunks[i].log_offset, next);
+            next += (int64_t)pack.chunks[i].bytes.len;
+        }
+        cr_expect_eq(next, all);
+        pack_done(&pack);
     }
-    cr_expect_eq(stored, WINDOW);
 }
 
 Test(pack, a_window_begins_behind_the_head_and_is_a_tail_at_least) {
