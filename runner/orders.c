@@ -67,6 +67,8 @@ static void on_control(void *arg) {
         extend(orders, message.run_ms);
     else if (message.type == CONTROL_BEGIN)
         begin(orders);
+    else if (message.type == CONTROL_ALIVE)
+        control_answer_alive(orders->first.fd, &message);
     else
         log_warn("unexpected message from the parent", LI("type", message.type));
     control_done(&message);

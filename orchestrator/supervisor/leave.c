@@ -79,11 +79,20 @@ void leave_check(struct supervisor *s) {
         leave_now(s, SUPERVISOR_EXIT_DONE);
 }
 
+/* Whoever wanted all jobs ended must not read "done" then. */
+static int leave_unfinished(struct supervisor *s) {
+    for (size_t i = 0; i < s->children.count; i++)
+        if (s->children.items[i]->role == CHILD_RUNNER)
+            log_error("job could not be ended in time; its container stays, and the next start takes it up",
+                      LS("attempt", s->children.items[i]->name));
+    return SUPERVISOR_EXIT_AGAIN;
+}
+
 static int on_patience_over(sd_event_source *source, uint64_t usec, void *arg) {
     struct supervisor *s = arg;
     (void)source;
     (void)usec;
-    leave_now(s, SUPERVISOR_EXIT_DONE);
+    leave_now(s, s->phase == PHASE_CANCELING ? leave_unfinished(s) : SUPERVISOR_EXIT_DONE);
     return 0;
 }
 

@@ -14,7 +14,7 @@
 #include "proto/status.h"
 
 enum {
-    QUIT_WAIT_MS = 60000, /* for canceled jobs to be cleaned up and recorded */
+    QUIT_WAIT_MS = 90000, /* for canceled jobs to be cleaned up and recorded; the watchdog is faster */
     LEAVE_WAIT_MS = 3000, /* for children to end by themselves once their socket is closed */
     POOL_CONNECTIONS = 2, /* and one that listens */
     POOL_QUEUE_TIMEOUT_MS = 5000,

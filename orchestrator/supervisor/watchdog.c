@@ -1,6 +1,7 @@
-/* watchdog - a helper that hangs is ended, so that another one takes its place: while the scribe stands still
- * no job ends, and while the gateway does nobody hears of any. Questions are counted, not time: a host that
- * slept or a parent that was stopped has asked none meanwhile. */
+/* watchdog - a child that hangs is ended, so that another one takes its place: while the scribe stands still
+ * no job ends, while the gateway does nobody hears of any, and a runner that does hears of no cancel.
+ * Questions are counted, not time: a host that slept or a parent that was stopped has asked none meanwhile.
+ */
 #include <signal.h>
 
 #include "base/log.h"
@@ -11,7 +12,7 @@ enum { WATCHDOG_EVERY_MS = 15000, WATCHDOG_UNANSWERED_MAX = 4 };
 /* One that waits for a disk dies only when the disk answers: told once. */
 static void end(struct child *child) {
     log_error("a part of berthd has hung for a minute and is killed, another one takes its place",
-              LS("child", role_name(child->role)), LI("child_pid", child->pid));
+              LS("child", role_name(child->role)), LS("attempt", child->name), LI("child_pid", child->pid));
     kill(child->pid, SIGKILL);
 }
 
@@ -32,7 +33,7 @@ static int on_turn(sd_event_source *source, uint64_t usec, void *arg) {
     (void)usec;
     for (size_t i = 0; i < s->children.count; i++) {
         struct child *child = s->children.items[i];
-        if (child->state == CHILD_READY && child->fd >= 0 && !role_is_runner_program(child->role))
+        if (child->state == CHILD_READY && child->fd >= 0)
             ask(child);
     }
     return timer_arm(s->loop, &s->watchdog_timer, WATCHDOG_EVERY_MS, on_turn, s);

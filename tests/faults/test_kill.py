@@ -84,10 +84,15 @@ def test_a_helper_that_stands_still_does_not_hold_up_the_end(new_berth):
     assert not berth.on_engine()
 
 
-@pytest.mark.fault("a helper hangs", how="SIGSTOP of gateway, scribe and reaper under a job that writes",
-                   holds="each is replaced after a minute; the job's end and log are true")
-def test_helpers_that_hang_are_replaced(new_berth, recovery):
+@pytest.mark.fault("a helper or a runner hangs", how="SIGSTOP of gateway, scribe and reaper under a job that writes, and of a runner",
+                   holds="each is replaced after a minute; ends and logs are true; a cancel that the runner did not hear of comes through")
+def test_children_that_hang_are_replaced(new_berth, recovery):
     berth = new_berth()
+    deaf = berth.script("trap '' TERM; echo deaf; sleep 600")
+    wait_until(lambda: berth.output(deaf), "it writes")
+    [runner] = berth.children()["runner"]
+    os.kill(runner, signal.SIGSTOP)
+    berth.cancel(deaf, force=True)
     job = berth.script(f"i=0; while [ $i -lt {LINES} ]; do echo $i; i=$((i+1)); sleep 0.1; done; exit 6")
     wait_until(lambda: berth.output(job), "it writes")
     still = {role: berth.children()[role] for role in ("gateway", "scribe", "reaper")}
@@ -100,4 +105,8 @@ def test_helpers_that_hang_are_replaced(new_berth, recovery):
     view = berth.wait(job)
     assert (view["status"], view["exit_code"], view["attempt"]) == ("failed", 6, 1), told(view)
     assert berth.output(job) == b"".join(b"%d\n" % i for i in range(LINES)) and view["log"]["complete"]
-    assert sorted(line["child"] for line in berth.log_lines() if line["msg"].startswith("a part of berthd has hung")) == sorted(still)
+    view = berth.wait(deaf)
+    assert (view["status"], view["reason"], view["attempt"]) == ("canceled", "requested", 1), told(view)
+    assert berth.output(deaf) == b"deaf\n" and not berth.on_engine()
+    hung = [line["child"] for line in berth.log_lines() if line["msg"].startswith("a part of berthd has hung")]
+    assert sorted(hung) == sorted([*still, "runner"])
