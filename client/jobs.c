@@ -81,10 +81,8 @@ int command_submit(int argc, char **argv) {
     }
     AUTO_JSON json_t *spec = NULL;
     AUTO_JSON json_t *job = NULL;
-    char key[ID_TEXT_MAX];
-    id_new_v7(key);
     if (load_spec(options.file, &spec, &err) < 0 ||
-        remote_call(&remote, "POST", "/v1/jobs", spec, key, &job, &err) < 0)
+        remote_post_once(&remote, "/v1/jobs", spec, &job, &err) < 0)
         return complain(EXIT_ERRORED, &err);
     if (options.common.output == OUTPUT_JSON)
         print_json(job);

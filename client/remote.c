@@ -2,11 +2,15 @@
 
 #include <curl/curl.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/config.h"
 #include "base/fdutil.h"
+#include "base/id.h"
 #include "base/json.h"
 #include "base/mem.h"
 
@@ -114,6 +118,7 @@ static int perform(struct remote *remote, struct err *err) {
     curl_easy_setopt(remote->curl, CURLOPT_ERRORBUFFER, reason);
     CURLcode code = curl_easy_perform(remote->curl);
     curl_easy_setopt(remote->curl, CURLOPT_ERRORBUFFER, NULL);
+    remote->reached |= code != CURLE_COULDNT_CONNECT && code != CURLE_COULDNT_RESOLVE_HOST;
     if (code == CURLE_OK)
         return 0;
     return err_set(err, ERR_AWAY, 0,
@@ -172,6 +177,45 @@ int remote_call(struct remote *remote, const char *method, const char *path, con
     if (ret_doc)
         *ret_doc = STEAL(doc);
     return (int)status;
+}
+
+/* Of an answer that a server or what stands before it gives while a part of it is away; 0: none at all. */
+static bool may_pass(const struct err *err) {
+    return err->kind == ERR_AWAY && (err->code == 0 || (err->code >= 502 && err->code <= 504));
+}
+
+/* 1: over; 0: the user wants no more. */
+static int pause_between(const struct remote *remote, int64_t ms) {
+    for (int64_t end_ms = clock_boot_ms() + ms; clock_boot_ms() < end_ms;) {
+        if (remote->on_wait && remote->on_wait(remote->arg))
+            return 0;
+        poll(NULL, 0, REMOTE_PAUSE_MIN_MS);
+    }
+    return 1;
+}
+
+int remote_post_once(struct remote *remote, const char *path, const json_t *body, json_t **ret_doc,
+                     struct err *err) {
+    char key[ID_TEXT_MAX];
+    int64_t end_ms = clock_boot_ms() + REMOTE_PATIENCE_MS, pause_ms = REMOTE_PAUSE_MIN_MS;
+    id_new_v7(key);
+    remote->reached = false;
+    for (;;) {
+        int status = remote_call(remote, "POST", path, body, key, ret_doc, err);
+        if (status >= 0 || !may_pass(err))
+            return status;
+        if (clock_boot_ms() + pause_ms > end_ms || !pause_between(remote, pause_ms))
+            break;
+        if (pause_ms == REMOTE_PAUSE_MIN_MS)
+            fprintf(stderr, "berth: %s; trying again for %d s\n", err->text, REMOTE_PATIENCE_MS / 1000);
+        pause_ms = pause_ms * 2 < REMOTE_PAUSE_MAX_MS ? pause_ms * 2 : REMOTE_PAUSE_MAX_MS;
+    }
+    struct err last = *err;
+    return remote->reached ? err_set(err, last.kind, last.code,
+                                     "%s; it may have been done all the same: look with `berth ps -a` before "
+                                     "you repeat it",
+                                     last.text)
+                           : -1;
 }
 
 struct line_taker {

@@ -9,6 +9,7 @@
 #define BERTH_CLIENT_REMOTE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/cleanup.h"
@@ -18,6 +19,9 @@ enum {
     REMOTE_CONNECT_TIMEOUT_MS = 10000,
     REMOTE_ANSWER_TIMEOUT_MS =
         90000, /* of a call that is answered whole; above the longest ?wait= that we ask for */
+    REMOTE_PATIENCE_MS = 30000, /* of remote_post_once(), beyond the time of its last try */
+    REMOTE_PAUSE_MIN_MS = 250,  /* between two tries, twice as long each time … */
+    REMOTE_PAUSE_MAX_MS = 4000,
     REMOTE_BODY_MAX = 64 * 1024 * 1024,
     REMOTE_LINE_MAX = 4 * 1024 * 1024,
     REMOTE_TOKEN_MAX = 4096,
@@ -29,6 +33,7 @@ struct remote {
     char *url;   /* without a slash at its end */
     char *token; /* NULL: none */
     void *curl;
+    bool reached; /* a call of remote_post_once() may have got as far as the server */
     /* Called about once a second within remote_call; not 0 breaks the call off. NULL: nothing. */
     int (*on_wait)(void *arg);
     void *arg;
@@ -42,6 +47,12 @@ void remote_done(struct remote *remote);
  * the caller) is NULL when the answer has no JSON. Returns the HTTP status (< 400), or -1. */
 int remote_call(struct remote *remote, const char *method, const char *path, const json_t *body,
                 const char *idempotency_key, json_t **ret_doc, struct err *err);
+
+/* POST of what must be done once, however often it is sent: under an idempotency key of its own, and repeated
+ * while nobody answers or the server says that something it needs is away (a restart, an upgrade, its
+ * database). Says so on standard error, once. */
+int remote_post_once(struct remote *remote, const char *path, const json_t *body, json_t **ret_doc,
+                     struct err *err);
 
 /* GET, the answer handed over line by line without the newline. A callback that returns < 0 ends it with that
  * error. */

@@ -70,9 +70,7 @@ static int on_message(void *arg, const struct message *m, struct err *err) {
 
 static int submit(struct run *run, struct err *err) {
     AUTO_JSON json_t *job = NULL;
-    char key[ID_TEXT_MAX];
-    id_new_v7(key);
-    if (remote_call(&run->remote, "POST", "/v1/jobs", run->flags.spec, key, &job, err) < 0)
+    if (remote_post_once(&run->remote, "/v1/jobs", run->flags.spec, &job, err) < 0)
         return run->early_interrupts < 2 ? -1
                                          : err_set(err, ERR_CANCELED, 0,
                                                    "interrupted before %s had answered: whether it has the "

@@ -66,12 +66,11 @@ int command_explain(int argc, char **argv) {
 static int change_job(struct remote *remote, const char *name, const char *call, const json_t *body,
                       const struct jobs_options *options, const char *member, struct err *err) {
     AUTO_JSON json_t *job = NULL;
-    char id[ID_TEXT_MAX], key[ID_TEXT_MAX];
+    char id[ID_TEXT_MAX];
     if (job_resolve(remote, name, id, err) < 0)
         return -1;
     AUTO_FREE char *path = mem_printf("/v1/jobs/%s/%s", id, call);
-    id_new_v7(key);
-    if (remote_call(remote, "POST", path, body, key, &job, err) < 0)
+    if (remote_post_once(remote, path, body, &job, err) < 0)
         return -1;
     if (options->common.output == OUTPUT_JSON)
         print_json(job);

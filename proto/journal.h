@@ -16,7 +16,7 @@
  * stopping   cause ("run_deadline", "requested", "shutdown")  a stop signal is about to be sent
  *            text (service_failed only)                      which service, how it ended, its last lines
  * exited                                                     no process of the attempt runs any more
- *            since_us (where init has written it down)       when the command ended; counts instead
+ *            since_us (where init or the engine knows it)    when the command ended; counts instead
  * verdict    status, reason, message, exit_code, signal, usage {…}
  * cleaned    left (absent: nothing)                          nothing of the attempt is left on the engine,
  * or, in words, what is: it does not run, and the reaper goes on with it

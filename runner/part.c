@@ -93,6 +93,7 @@ static enum part_seen seen_of(struct part *part, const struct container_info *in
     part->inspected = true;
     part->engine_exit_code = info->exit_code;
     part->engine_oom_killed = info->oom_killed;
+    part->finished_us = info->finished_us;
     snprintf(part->engine_error, sizeof part->engine_error, "%s", info->error);
     return PART_SEEN_ENDED;
 }

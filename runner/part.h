@@ -40,6 +40,7 @@ struct part {
     bool inspected;                     /* it was seen after its end; the engine's words about that: */
     int engine_exit_code;
     bool engine_oom_killed;
+    int64_t finished_us; /* by the engine, wall clock; 0: not known */
     char engine_error[256];
 };
 

@@ -90,8 +90,9 @@ static int note_exit(struct job *job, struct err *err) {
     struct spool_end end;
     uint64_t time_us = 0;
     bool known = part_end(&job->main, &end, &time_us, NULL) > 0;
-    return job_note(job, JOURNAL_EXITED, known ? json_pack("{s:I}", "since_us", (json_int_t)time_us) : NULL,
-                    err);
+    int64_t since_us = known ? (int64_t)time_us : job->main.finished_us;
+    return job_note(job, JOURNAL_EXITED,
+                    since_us > 0 ? json_pack("{s:I}", "since_us", (json_int_t)since_us) : NULL, err);
 }
 
 int job_watch(struct job *job, struct err *err) {

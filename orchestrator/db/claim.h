@@ -22,9 +22,8 @@ enum {
     CLAIM_OVERDUE_MS = 60000, /* so long behind deadline and grace nobody has ended it: its runner hangs */
 };
 #define CLAIM_LATE_MESSAGE                                                                                   \
-    "The job was not started before its queue deadline: no orchestrator had room for it, or its "            \
-    "concurrency "                                                                                           \
-    "key was taken."
+    "The job was not started before its queue deadline: no orchestrator was there or had room for it, or "   \
+    "its concurrency key was taken."
 
 /* Built in place and not to be copied: params point into numbers. */
 struct claim {

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from proxy import Proxy
 from support import BUILD, IMAGE, wait_until
 
 
@@ -90,6 +91,27 @@ def test_no_server_and_wrong_token(berth):
     assert done.returncode == 125 and b"127.0.0.1:9" in done.stderr
     done = berth.client("ps", env={"BERTH_TOKEN": "wrong"})
     assert done.returncode == 125 and b"BERTH_TOKEN" in done.stderr
+
+
+def test_a_job_that_comes_while_the_server_is_away_waits_for_it(new_berth):
+    berth = new_berth()
+    berth.stop(signal.SIGTERM)
+    run = subprocess.Popen([str(BUILD / "client" / "berth"), "run", IMAGE, "echo", "patient"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           env={**berth.environment(), "BERTH_URL": berth.url, "BERTH_TOKEN": berth.token})
+    assert b"trying again" in run.stderr.readline(), "it says what it waits for"
+    berth.start()
+    out, err = run.communicate(timeout=60)
+    assert (run.returncode, out) == (0, b"patient\n"), err
+
+
+def test_an_answer_that_is_lost_makes_no_second_job(berth):
+    proxy = Proxy(upstream=("127.0.0.1", berth.port))
+    cut = proxy.cut_after(b"POST /v1/jobs")
+    spec = json.dumps({"image": IMAGE, "name": "once", "command": ["true"]}).encode()
+    done = berth.client("submit", "-f", "-", input=spec, env={"BERTH_URL": f"http://127.0.0.1:{proxy.port}"})
+    proxy.close()
+    assert done.returncode == 0 and cut.done.is_set() and b"trying again" in done.stderr, done.stderr
+    assert berth.sql("select id from berth.jobs where name = 'once'") == done.stdout.decode().strip()
 
 
 def test_ctrl_c_cancels(berth):

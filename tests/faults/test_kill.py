@@ -52,19 +52,24 @@ def test_a_restarted_berthd_takes_up_what_runs(new_berth):
     assert berth.output(job) == b"before\nafter\n"
 
 
-@pytest.mark.fault("a job ends while no berthd runs", how="kill -9 of berthd, start again when the container has ended",
+@pytest.mark.fault("a job ends while no berthd runs", how="kill -9 of berthd, start again when the container has ended or was killed by hand",
                    holds="its end, log and the time of its end are true")
-def test_what_ended_without_berthd_ended_then(new_berth):
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_what_ended_without_berthd_ended_then(new_berth, by_hand):
     berth = new_berth()
-    job = berth.script("echo before; sleep 1; echo after; exit 6")
+    job = berth.script(f"echo before; sleep {600 if by_hand else 1}; echo after; exit 6")
     wait_until(lambda: berth.output(job) == b"before\n", "it runs")
     berth.stop(signal.SIGKILL)
-    wait_until(lambda: docker("inspect", "-f", "{{.State.Running}}", f"berth-{job}-1-main") == "false", "it has ended")
+    container = f"berth-{job}-1-main"
+    if by_hand:
+        docker("kill", container)
+    wait_until(lambda: docker("inspect", "-f", "{{.State.Running}}", container) == "false", "it has ended")
     ended_before = time.time()
     berth.start()
     view = berth.wait(job)
-    assert (view["status"], view["exit_code"], view["attempt"]) == ("failed", 6, 1), told(view)
-    assert berth.output(job) == b"before\nafter\n"
+    expected = ("errored", "container_killed", None, 9) if by_hand else ("failed", "exit_code", 6, None)
+    assert (view["status"], view["reason"], view["exit_code"], view["signal"], view["attempt"]) == (*expected, 1), told(view)
+    assert berth.output(job) == (b"before\n" if by_hand else b"before\nafter\n")
     begun_at, ended_at = (datetime.datetime.fromisoformat(view["timeline"][step]).timestamp() for step in ("started", "exited"))
     assert begun_at < ended_at <= ended_before, told(view)
 
