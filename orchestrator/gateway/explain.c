@@ -48,6 +48,34 @@ static const char *host_name(const struct explanation *x) {
     return x->e->job.orchestrator ? x->e->job.orchestrator : "its orchestrator";
 }
 
+/* Its orchestrator as the database knows it; NULL: not known (any more). */
+static const json_t *host_of(const struct explanation *x, const json_t *hosts) {
+    size_t i;
+    const json_t *host;
+    json_array_foreach(hosts, i, host) {
+        const char *name = json_get_string(host, "name");
+        if (name && strcmp(name, host_name(x)) == 0)
+            return host;
+    }
+    return NULL;
+}
+
+static json_t *load_hosts(const struct explanation *x) {
+    return json_loads(x->e->hosts ? x->e->hosts : "[]", 0, NULL);
+}
+
+/* While nobody else has judged it lost: what is said of the job otherwise would wait for nobody. */
+static void tell_silence(struct explanation *x) {
+    AUTO_JSON json_t *hosts = load_hosts(x);
+    const json_t *host = host_of(x, hosts);
+    char last[EXPLAIN_WHEN_MAX];
+    if (host && json_is_false(json_object_get(host, "alive")))
+        explain_wait(x, "orchestrator",
+                     "%s was last heard of at %s: the job's container goes on, and all else waits until it "
+                     "comes back",
+                     host_name(x), explain_when(x, json_get_int(host, "heartbeat_us", 0), last));
+}
+
 /* --- Before it is taken up --- */
 
 static void explain_scheduled(struct explanation *x) {
@@ -98,6 +126,7 @@ static void explain_preparing(struct explanation *x) {
     const json_t *services = json_object_get(x->spec, "services");
     const char *image = json_get_string(x->spec, "image");
     char since[EXPLAIN_WHEN_MAX];
+    tell_silence(x);
     if (job->pulled_us == API_NONE && job->claimed_us != API_NONE) {
         explain_wait(x, "image", "%s has had it since %s and looks for the image %s", host_name(x),
                      explain_when(x, job->claimed_us, since), image ? image : "");
@@ -121,6 +150,7 @@ static void explain_running(struct explanation *x) {
     const struct api_job *job = &x->e->job;
     char when[EXPLAIN_WHEN_MAX];
     bool idle = spec_ms(x, "deadlines", "idle") > 0;
+    tell_silence(x);
     if (job->exited_us != API_NONE) {
         explain_wait(x, "log", "its command ended at %s; its containers are removed and its log is stored",
                      explain_when(x, job->exited_us, when));
@@ -129,7 +159,7 @@ static void explain_running(struct explanation *x) {
     }
     buf_adds(&x->next, "It ends when its command does");
     if (job->deadline_us != API_NONE)
-        buf_addf(&x->next, "; at %s it is stopped as timed_out/run_deadline, unless it gets more time",
+        buf_addf(&x->next, "; at %s it is to be stopped as timed_out/run_deadline, unless it gets more time",
                  explain_when(x, job->deadline_us, when));
     if (idle)
         buf_addf(&x->next, "; after %s without output it is stopped as timed_out/idle_deadline",
@@ -139,29 +169,23 @@ static void explain_running(struct explanation *x) {
 
 static void explain_canceling(struct explanation *x) {
     const char *signal = spec_text_of(x, "stop", "signal"), *grace = spec_text_of(x, "stop", "grace");
+    tell_silence(x);
     if (x->e->job.exited_us != API_NONE)
         explain_wait(x, "log", "its command has ended; its containers are removed and its log is stored");
     else if (x->e->cancel > 1)
-        explain_wait(x, "stop", "%s kills its containers without grace", host_name(x));
+        explain_wait(x, "stop", "%s is to kill its containers without grace", host_name(x));
     else
-        explain_wait(x, "stop", "%s has asked its command to end with %s and kills it after %s", host_name(x),
+        explain_wait(x, "stop", "%s is to end its command with %s and to kill it after %s", host_name(x),
                      signal ? signal : "the image's stop signal", grace ? grace : "its grace");
     buf_adds(&x->next, "Its end is told when none of its containers runs any more and its log is stored.");
 }
 
 static void explain_lost(struct explanation *x) {
-    AUTO_JSON json_t *hosts = json_loads(x->e->hosts ? x->e->hosts : "[]", 0, NULL);
+    AUTO_JSON json_t *hosts = load_hosts(x);
+    const json_t *host = host_of(x, hosts);
     char last[EXPLAIN_WHEN_MAX], until[EXPLAIN_WHEN_MAX];
-    int64_t heartbeat_us = 0, given_up_us = 0;
-    size_t i;
-    const json_t *host;
-    json_array_foreach(hosts, i, host) {
-        const char *name = json_get_string(host, "name");
-        if (!name || strcmp(name, host_name(x)) != 0)
-            continue;
-        heartbeat_us = json_get_int(host, "heartbeat_us", 0);
-        given_up_us = json_get_int(host, "given_up_us", 0);
-    }
+    int64_t heartbeat_us = host ? json_get_int(host, "heartbeat_us", 0) : 0;
+    int64_t given_up_us = host ? json_get_int(host, "given_up_us", 0) : 0;
     if (heartbeat_us)
         explain_wait(x, "orchestrator", "%s was last heard of at %s", host_name(x),
                      explain_when(x, heartbeat_us, last));

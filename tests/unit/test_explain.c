@@ -214,12 +214,12 @@ Test(explain, under_way_and_after) {
     AUTO_JSON json_t *running = explain_job(&e);
     cr_expect_str_eq(limits(running), "");
     expect_words("next", json_get_string(running, "next"),
-                 "(in 10m) it is stopped as timed_out/run_deadline");
+                 "(in 10m) it is to be stopped as timed_out/run_deadline");
     expect_words("next", json_get_string(running, "next"), "after 5m without output");
     e.job.deadline_us = NOW_US + S / 2;
     e.job.spec = "{\"deadlines\":{\"idle\":\"0s\"},\"stop\":{\"signal\":\"SIGINT\",\"grace\":\"3s\"}}";
     AUTO_JSON json_t *silent = explain_job(&e);
-    expect_words("next", json_get_string(silent, "next"), "(now) it is stopped");
+    expect_words("next", json_get_string(silent, "next"), "(now) it is to be stopped");
     cr_expect_null(strstr(json_get_string(silent, "next"), "without output"),
                    "an idle deadline of 0 is none");
     e.job.exited_us = NOW_US - S;
@@ -229,13 +229,16 @@ Test(explain, under_way_and_after) {
     e.job.status = "canceling";
     e.cancel = 1;
     AUTO_JSON json_t *canceling = explain_job(&e);
-    expect_wait(canceling, "stop", "with SIGINT and kills it after 3s");
+    expect_wait(canceling, "stop", "with SIGINT and to kill it after 3s");
     e.cancel = 2;
     AUTO_JSON json_t *forced = explain_job(&e);
     expect_wait(forced, "stop", "without grace");
     char a[512], hosts[600];
     snprintf(hosts, sizeof hosts, "[%s]", host(a, "host-a", 0, 0, 0, false, false));
     e.hosts = hosts;
+    AUTO_JSON json_t *unheard = explain_job(&e);
+    cr_expect_str_eq(limits(unheard), "orchestrator stop");
+    expect_wait(unheard, "orchestrator", "(1m30s ago): the job's container goes on");
     e.job.status = "lost";
     AUTO_JSON json_t *lost = explain_job(&e);
     expect_wait(lost, "orchestrator", "host-a was last heard of at 2023-11-14T22:11:50.000000Z (1m30s ago)");
