@@ -136,16 +136,16 @@ Test(ends, killed_by_hand_after_a_lack_of_memory) {
 
 /* --- deadlines --- */
 
-static void extend(int64_t run_ms) {
-    struct control message = {.type = CONTROL_EXTEND, .run_ms = run_ms};
-    OK(control_send(rig.fd, &message, &err));
-    rig_await(JOURNAL_EXTENDED);
-}
-
 static void wait_until(int64_t boot_ns) {
     struct ctx over = ctx_root(NULL);
     ctx_deadline_at(&over, boot_ns);
     ctx_poll(&over, NULL, 0, "wait", NULL);
+}
+
+static void extend(int64_t run_ms) {
+    struct control message = {.type = CONTROL_EXTEND, .run_ms = run_ms};
+    OK(control_send(rig.fd, &message, &err));
+    rig_await_extended(run_ms);
 }
 
 Test(ends, silence) {

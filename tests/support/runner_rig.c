@@ -231,6 +231,14 @@ void rig_await(enum journal_step step) {
     await_change(step_there, &step, "a step of the journal");
 }
 
+static bool extended_there(const void *arg) {
+    return rig_journal().extended_ms == *(const int64_t *)arg;
+}
+
+void rig_await_extended(int64_t run_ms) {
+    await_change(extended_there, &run_ms, "a moved deadline in the journal");
+}
+
 struct wanted {
     const char *file, *text;
 };

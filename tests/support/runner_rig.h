@@ -53,6 +53,7 @@ void rig_hang_up(void); /* end of file on its descriptor 3 */
 
 struct journal rig_journal(void);
 void rig_await(enum journal_step step);
+void rig_await_extended(int64_t run_ms); /* by so much in all */
 void rig_await_output(const char *text);
 /* Cuts the journal so that this step and all behind it never stood there. */
 void rig_forget_from(enum journal_step step);
