@@ -251,7 +251,8 @@ def test_explain_later(pg, gw):
 
 def test_explain_under_way(pg, gw):
     alone(pg)
-    orchestrator(pg, "test", age="2 min")
+    orchestrator(pg, "test")
+    pg.sql("update berth.orchestrators set lease = '1 hour'")  # however slow we are
     job = gw.post("/v1/jobs", {**BASE, "deadlines": {"run": "10m", "idle": "3m"}}).json["id"]
     log = Log(pg, job)
     doc, waits = explain(gw, job)
@@ -265,6 +266,9 @@ def test_explain_under_way(pg, gw):
     doc, waits = explain(gw, job)
     expect("running", (waits, doc["message"], "run_deadline" in doc["next"], "after 3m" in doc["next"]),
            ({}, None, True, True))
+    pg.sql("update berth.orchestrators set lease = '15 s', heartbeat_at = now() - interval '2 min'")
+    waits = explain(gw, job)[1]
+    expect("unheard of", (list(waits), "test was last heard of" in waits["orchestrator"]), (["orchestrator"], True))
     log.status("lost")
     doc, waits = explain(gw, job)
     expect("lost", (list(waits), "test was last heard of" in waits["orchestrator"], "orchestrator_lost" in doc["next"]),
@@ -273,7 +277,7 @@ def test_explain_under_way(pg, gw):
     log.status("running")
     gw.post(f"/v1/jobs/{job}/cancel")
     doc, waits = explain(gw, job)
-    expect("canceling", (doc["reason"], list(waits)), ("requested", ["stop"]))
+    expect("canceling", (doc["reason"], list(waits)), ("requested", ["orchestrator", "stop"]))
     log.end("canceled", 137)
     doc, waits = explain(gw, job)
     expect("ended", (waits, doc["position"], "Nothing more" in doc["next"]), ({}, None, True))
