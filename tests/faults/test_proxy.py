@@ -76,7 +76,8 @@ def test_slices_and_delays(proxy):
     while len(got) < len(data):
         got += s.recv(4096)
     assert got == data and time.monotonic() - begin >= 0.3
-    assert len(proxy.echo.heard) > 3
+    # How many of them the reader finds waiting at once is up to the machine.
+    assert proxy.up.pieces(b"abc") == [b"a", b"b", b"c"] and proxy.down.pieces(b"abc") == [b"abc"]
 
 
 def test_holds_and_lets_go(proxy):
