@@ -121,6 +121,8 @@ static int perform(struct remote *remote, struct err *err) {
     remote->reached |= code != CURLE_COULDNT_CONNECT && code != CURLE_COULDNT_RESOLVE_HOST;
     if (code == CURLE_OK)
         return 0;
+    if (code == CURLE_ABORTED_BY_CALLBACK)
+        return err_set(err, ERR_CANCELED, 0, "interrupted before %s had answered", remote->url);
     return err_set(err, ERR_AWAY, 0,
                    "cannot reach %s: %s; is berthd running there? BERTH_URL says where it is looked for",
                    remote->url, *reason ? reason : curl_easy_strerror(code));

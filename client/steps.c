@@ -62,15 +62,24 @@ int command_explain(int argc, char **argv) {
                          : jobs_each(&remote, argc, argv, first, &options, explain_one);
 }
 
+static int call_once(struct remote *remote, const char *path, const json_t *body, json_t **ret_doc,
+                     struct err *err) {
+    return remote_call(remote, "POST", path, body, NULL, ret_doc, err);
+}
+
+typedef int post(struct remote *remote, const char *path, const json_t *body, json_t **ret_doc,
+                 struct err *err);
+
 /* One call that answers with a job; The table form says this member of it. */
-static int change_job(struct remote *remote, const char *name, const char *call, const json_t *body,
-                      const struct jobs_options *options, const char *member, struct err *err) {
+static int change_job(struct remote *remote, const char *name, post *send, const char *call,
+                      const json_t *body, const struct jobs_options *options, const char *member,
+                      struct err *err) {
     AUTO_JSON json_t *job = NULL;
     char id[ID_TEXT_MAX];
     if (job_resolve(remote, name, id, err) < 0)
         return -1;
     AUTO_FREE char *path = mem_printf("/v1/jobs/%s/%s", id, call);
-    if (remote_post_once(remote, path, body, &job, err) < 0)
+    if (send(remote, path, body, &job, err) < 0)
         return -1;
     if (options->common.output == OUTPUT_JSON)
         print_json(job);
@@ -98,7 +107,8 @@ int command_extend(int argc, char **argv) {
         err_set(&err, ERR_USAGE, 0, "the duration is not UTF-8");
         return complain_usage(argv[0], &err);
     }
-    status = change_job(&remote, argv[first], "extend", body, &options, "deadline_at", &err);
+    /* Repeated, it would move the deadline again: nobody remembers a key for it. */
+    status = change_job(&remote, argv[first], call_once, "extend", body, &options, "deadline_at", &err);
     return status < 0 ? complain(EXIT_ERRORED, &err) : EXIT_OK;
 }
 
@@ -115,6 +125,6 @@ int command_retry(int argc, char **argv) {
         err_set(&err, ERR_USAGE, 0, "name one job (its id or a unique beginning of it)");
         return complain_usage(argv[0], &err);
     }
-    status = change_job(&remote, argv[first], "retry", NULL, &options, "id", &err);
+    status = change_job(&remote, argv[first], remote_post_once, "retry", NULL, &options, "id", &err);
     return status < 0 ? complain(EXIT_ERRORED, &err) : EXIT_OK;
 }

@@ -9,7 +9,7 @@
  *                      more)
  * probed    to parent  ok (bool), detail, cgroup, warning: answer of `berth-runner --probe`
  * begin     both       from a runner: may the command be begun? to it: it may, once and for all
- * alive     both       from the parent: does your loop go round? from a child: it does
+ * alive     both       from the parent: does your loop go round? from a helper or a runner: it does
  * health    to parent, to gateway  part, ok (bool), detail: whether what jobs need is there
  *
  * A strict decoder: an unknown type or a wrong field is an error, so that a version skew is loud.

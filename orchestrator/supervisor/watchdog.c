@@ -33,7 +33,8 @@ static int on_turn(sd_event_source *source, uint64_t usec, void *arg) {
     (void)usec;
     for (size_t i = 0; i < s->children.count; i++) {
         struct child *child = s->children.items[i];
-        if (child->state == CHILD_READY && child->fd >= 0)
+        /* The probe listens to nobody, and has a bound of its own. */
+        if (child->state == CHILD_READY && child->fd >= 0 && child->role != CHILD_PROBE)
             ask(child);
     }
     return timer_arm(s->loop, &s->watchdog_timer, WATCHDOG_EVERY_MS, on_turn, s);

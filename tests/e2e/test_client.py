@@ -114,6 +114,34 @@ def test_an_answer_that_is_lost_makes_no_second_job(berth):
     assert berth.sql("select id from berth.jobs where name = 'once'") == done.stdout.decode().strip()
 
 
+def test_extend_is_sent_once(berth):
+    job = berth.script("sleep 600", deadlines={"run": "10m"})
+    wait_until(lambda: berth.job(job)["deadline_at"], "it runs")
+    proxy = Proxy(upstream=("127.0.0.1", berth.port))
+    proxy.cut_after(b"/extend")
+    done = berth.client("extend", job, "10m", env={"BERTH_URL": f"http://127.0.0.1:{proxy.port}"})
+    proxy.close()
+    assert done.returncode == 125, done.stderr
+    assert wait_until(lambda: berth.sql(f"select run_extra_ms from berth.attempts where job_id = '{job}'") != "0", "it was done")
+    assert berth.sql(f"select run_extra_ms from berth.attempts where job_id = '{job}'") == "600000"
+    berth.cancel(job, force=True)
+
+
+def test_ctrl_c_twice_breaks_off_a_call_that_is_not_answered(berth):
+    proxy = Proxy(upstream=("127.0.0.1", berth.port))
+    proxy.swallow()
+    run = subprocess.Popen([str(BUILD / "client" / "berth"), "run", IMAGE, "true"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           env={**berth.environment(), "BERTH_URL": f"http://127.0.0.1:{proxy.port}", "BERTH_TOKEN": berth.token})
+    mask = lambda: int(re.search(r"SigBlk:\s*(\w+)", open(f"/proc/{run.pid}/status").read())[1], 16)
+    wait_until(lambda: mask() & 2, "it holds interrupts")
+    pending = lambda: int(re.search(r"ShdPnd:\s*(\w+)", open(f"/proc/{run.pid}/status").read())[1], 16) & 2
+    for _ in range(2):
+        run.send_signal(signal.SIGINT)
+        wait_until(lambda: run.poll() is not None or not pending(), "it has seen it")
+    assert b"interrupted" in run.communicate(timeout=20)[1] and run.returncode != 0
+    proxy.close()
+
+
 def test_ctrl_c_cancels(berth):
     env = {**berth.environment(), "BERTH_URL": berth.url, "BERTH_TOKEN": berth.token}
     client = subprocess.Popen([str(BUILD / "client" / "berth"), "run", "--name", "interrupted", IMAGE, "sh", "-c", "trap 'echo bye; exit 0' TERM; echo up; sleep 600 & wait"],
