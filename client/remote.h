@@ -19,7 +19,7 @@ enum {
     REMOTE_CONNECT_TIMEOUT_MS = 10000,
     REMOTE_ANSWER_TIMEOUT_MS =
         90000, /* of a call that is answered whole; above the longest ?wait= that we ask for */
-    REMOTE_PATIENCE_MS = 30000, /* of remote_post_once(), beyond the time of its last try */
+    REMOTE_PATIENCE_MS = 30000, /* of remote_post_once(): no try begins later */
     REMOTE_PAUSE_MIN_MS = 250,  /* between two tries, twice as long each time … */
     REMOTE_PAUSE_MAX_MS = 4000,
     REMOTE_BODY_MAX = 64 * 1024 * 1024,
@@ -34,7 +34,8 @@ struct remote {
     char *token; /* NULL: none */
     void *curl;
     bool reached; /* a call of remote_post_once() may have got as far as the server */
-    /* Called about once a second within remote_call; not 0 breaks the call off. NULL: nothing. */
+    /* Called about once a second within remote_call, and between two tries of remote_post_once(); not 0
+     * breaks it off. NULL: nothing. */
     int (*on_wait)(void *arg);
     void *arg;
 };

@@ -62,16 +62,9 @@ int command_explain(int argc, char **argv) {
                          : jobs_each(&remote, argc, argv, first, &options, explain_one);
 }
 
-static int call_once(struct remote *remote, const char *path, const json_t *body, json_t **ret_doc,
-                     struct err *err) {
-    return remote_call(remote, "POST", path, body, NULL, ret_doc, err);
-}
-
-typedef int post(struct remote *remote, const char *path, const json_t *body, json_t **ret_doc,
-                 struct err *err);
-
-/* One call that answers with a job; The table form says this member of it. */
-static int change_job(struct remote *remote, const char *name, post *send, const char *call,
+/* One call that answers with a job; The table form says this member of it. keyed: the server remembers its
+ * key, so that it may be repeated. */
+static int change_job(struct remote *remote, const char *name, const char *call, bool keyed,
                       const json_t *body, const struct jobs_options *options, const char *member,
                       struct err *err) {
     AUTO_JSON json_t *job = NULL;
@@ -79,7 +72,9 @@ static int change_job(struct remote *remote, const char *name, post *send, const
     if (job_resolve(remote, name, id, err) < 0)
         return -1;
     AUTO_FREE char *path = mem_printf("/v1/jobs/%s/%s", id, call);
-    if (send(remote, path, body, &job, err) < 0)
+    int status = keyed ? remote_post_once(remote, path, body, &job, err)
+                       : remote_call(remote, "POST", path, body, NULL, &job, err);
+    if (status < 0)
         return -1;
     if (options->common.output == OUTPUT_JSON)
         print_json(job);
@@ -107,8 +102,8 @@ int command_extend(int argc, char **argv) {
         err_set(&err, ERR_USAGE, 0, "the duration is not UTF-8");
         return complain_usage(argv[0], &err);
     }
-    /* Repeated, it would move the deadline again: nobody remembers a key for it. */
-    status = change_job(&remote, argv[first], call_once, "extend", body, &options, "deadline_at", &err);
+    /* Repeated, it would move the deadline again. */
+    status = change_job(&remote, argv[first], "extend", false, body, &options, "deadline_at", &err);
     return status < 0 ? complain(EXIT_ERRORED, &err) : EXIT_OK;
 }
 
@@ -125,6 +120,6 @@ int command_retry(int argc, char **argv) {
         err_set(&err, ERR_USAGE, 0, "name one job (its id or a unique beginning of it)");
         return complain_usage(argv[0], &err);
     }
-    status = change_job(&remote, argv[first], remote_post_once, "retry", NULL, &options, "id", &err);
+    status = change_job(&remote, argv[first], "retry", true, NULL, &options, "id", &err);
     return status < 0 ? complain(EXIT_ERRORED, &err) : EXIT_OK;
 }

@@ -174,8 +174,8 @@ int feed_fill(struct feed *feed, bool *ret_more, struct err *err) {
     if (!feed->poison && (open_sources(feed, err) < 0 || take_sources(feed, &end, &more, err) < 0))
         return -1;
     pack_finish(feed->pack);
-    bool held = feed->final && end && holds_the_end(feed);
-    feed->at_end = feed->final && end && !held;
+    bool over = feed->final && end, held = over && holds_the_end(feed);
+    feed->at_end = over && !held;
     int complete = feed->at_end ? feed_is_complete(feed, err) : 0;
     if (complete < 0)
         return err_wrap(err, "attempt %s", feed->name);

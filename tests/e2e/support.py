@@ -18,6 +18,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BERTH_BUILD", ROOT / "build" / "asan"))
+CLIENT = str(BUILD / "client" / "berth")
 IMAGE = os.environ.get("BERTH_TEST_IMAGE", "berth-test-busybox")
 PG_BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
 TERMINAL = {"succeeded", "failed", "errored", "timed_out", "canceled"}
@@ -313,9 +314,15 @@ class Berth:
 
     def client(self, *args, **kwargs):
         """The command line client, as a person would call it."""
-        env = {**self.environment(), "BERTH_URL": self.url, "BERTH_TOKEN": self.token, **kwargs.pop("env", {})}
         kwargs.setdefault("timeout", PATIENCE_S)
-        return subprocess.run([str(BUILD / "client" / "berth"), *args], env=env, capture_output=True, **kwargs)
+        return subprocess.run([CLIENT, *args], env=self.client_environment(kwargs.pop("env", {})), capture_output=True, **kwargs)
+
+    def client_process(self, *args, env={}):
+        """The same, not waited for."""
+        return subprocess.Popen([CLIENT, *args], env=self.client_environment(env), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def client_environment(self, more):
+        return {**self.environment(), "BERTH_URL": self.url, "BERTH_TOKEN": self.token, **more}
 
 
 def message_bytes(message):

@@ -1,13 +1,13 @@
 """The command line, as people and pipelines use it."""
 import json
+import pathlib
 import re
 import signal
-import subprocess
 
 import pytest
 
 from proxy import Proxy
-from support import BUILD, IMAGE, wait_until
+from support import IMAGE, wait_until
 
 
 def test_run_streams_and_exits_with_the_jobs_code(berth):
@@ -96,8 +96,7 @@ def test_no_server_and_wrong_token(berth):
 def test_a_job_that_comes_while_the_server_is_away_waits_for_it(new_berth):
     berth = new_berth()
     berth.stop(signal.SIGTERM)
-    run = subprocess.Popen([str(BUILD / "client" / "berth"), "run", IMAGE, "echo", "patient"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                           env={**berth.environment(), "BERTH_URL": berth.url, "BERTH_TOKEN": berth.token})
+    run = berth.client_process("run", IMAGE, "echo", "patient")
     assert b"trying again" in run.stderr.readline(), "it says what it waits for"
     berth.start()
     out, err = run.communicate(timeout=60)
@@ -130,22 +129,21 @@ def test_extend_is_sent_once(berth):
 def test_ctrl_c_twice_breaks_off_a_call_that_is_not_answered(berth):
     proxy = Proxy(upstream=("127.0.0.1", berth.port))
     proxy.swallow()
-    run = subprocess.Popen([str(BUILD / "client" / "berth"), "run", IMAGE, "true"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                           env={**berth.environment(), "BERTH_URL": f"http://127.0.0.1:{proxy.port}", "BERTH_TOKEN": berth.token})
-    mask = lambda: int(re.search(r"SigBlk:\s*(\w+)", open(f"/proc/{run.pid}/status").read())[1], 16)
-    wait_until(lambda: mask() & 2, "it holds interrupts")
-    pending = lambda: int(re.search(r"ShdPnd:\s*(\w+)", open(f"/proc/{run.pid}/status").read())[1], 16) & 2
+    run = berth.client_process("run", IMAGE, "true", env={"BERTH_URL": f"http://127.0.0.1:{proxy.port}"})
+
+    def interrupt_in(mask):
+        return int(re.search(rf"{mask}:\s*(\w+)", pathlib.Path(f"/proc/{run.pid}/status").read_text())[1], 16) & 1 << signal.SIGINT - 1
+
+    wait_until(lambda: interrupt_in("SigBlk"), "it holds interrupts")
     for _ in range(2):
         run.send_signal(signal.SIGINT)
-        wait_until(lambda: run.poll() is not None or not pending(), "it has seen it")
+        wait_until(lambda: run.poll() is not None or not interrupt_in("ShdPnd"), "it has seen it")
     assert b"interrupted" in run.communicate(timeout=20)[1] and run.returncode != 0
     proxy.close()
 
 
 def test_ctrl_c_cancels(berth):
-    env = {**berth.environment(), "BERTH_URL": berth.url, "BERTH_TOKEN": berth.token}
-    client = subprocess.Popen([str(BUILD / "client" / "berth"), "run", "--name", "interrupted", IMAGE, "sh", "-c", "trap 'echo bye; exit 0' TERM; echo up; sleep 600 & wait"],
-                              env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    client = berth.client_process("run", "--name", "interrupted", IMAGE, "sh", "-c", "trap 'echo bye; exit 0' TERM; echo up; sleep 600 & wait")
     assert client.stdout.readline() == b"up\n"
     client.send_signal(signal.SIGINT)
     out, err = client.communicate(timeout=60)
@@ -155,8 +153,7 @@ def test_ctrl_c_cancels(berth):
 def test_a_restarted_gateway_costs_the_viewer_nothing(berth):
     import os
     job = berth.script("i=0; while [ $i -lt 30 ]; do echo line $i; i=$((i+1)); sleep 0.1; done")
-    env = {**berth.environment(), "BERTH_URL": berth.url, "BERTH_TOKEN": berth.token}
-    viewer = subprocess.Popen([str(BUILD / "client" / "berth"), "logs", "-f", job], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    viewer = berth.client_process("logs", "-f", job)
     first = viewer.stdout.readline()
     os.kill(berth.children()["gateway"][0], signal.SIGKILL)
     rest, err = viewer.communicate(timeout=90)

@@ -97,8 +97,7 @@ def test_an_upgrade_costs_jobs_and_viewers_nothing(host, next_programs):
     text = f"i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i+1)); sleep 0.1; done; while [ ! -e /ledger/go ]; do sleep 0.1; done; exit 3"
     job = host.starts(host.ledger, text)
     viewer = Viewer(host, job)
-    follower = subprocess.Popen([str(BUILD / "client" / "berth"), "logs", "-f", job], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                env={**host.environment(), "BERTH_URL": host.url, "BERTH_TOKEN": host.token})
+    follower = host.client_process("logs", "-f", job)
     wait_until(lambda: viewer.bytes, "the viewer sees it")
     old = host.row()
     before = set(os.listdir(host.state / "bin"))
