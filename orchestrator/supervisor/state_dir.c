@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -36,13 +35,16 @@ static int write_line(int dir_fd, const char *name, const char *line, mode_t mod
     return file_write_atomic(dir_fd, name, text, strlen(text), mode, err);
 }
 
+/* Of the process, not of the open file (fcntl(2), F_SETLK): a child that has not executed its program yet, or
+ * is still dying, would else hold a killed berthd's lock. Closing any descriptor of the file lets it go. */
 static int take_lock(const char *path, struct state_dir *d, struct err *err) {
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     d->lock_fd = openat(d->fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (d->lock_fd < 0)
         return err_sys(err, "state directory %s cannot be written: lock", path);
-    if (flock(d->lock_fd, LOCK_EX | LOCK_NB) == 0)
+    if (fcntl(d->lock_fd, F_SETLK, &whole) == 0)
         return 0;
-    if (errno != EWOULDBLOCK)
+    if (errno != EACCES && errno != EAGAIN)
         return err_sys(err, "lock state directory %s", path);
     return err_set(
         err, ERR_LIMIT, 0,
