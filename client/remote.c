@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/fdutil.h"
@@ -113,6 +114,27 @@ static int problem_error(const struct remote *remote, long status, const json_t 
     return err_set(err, status >= 500 ? ERR_AWAY : ERR_INVALID, (int)status, "%s", buf_str(&text));
 }
 
+/* Given while a server or the way to it is being restarted. What else goes wrong, like trust, stays so. */
+static bool is_passing(CURLcode code) {
+    static const CURLcode passing[] = {
+        CURLE_COULDNT_RESOLVE_PROXY,
+        CURLE_COULDNT_RESOLVE_HOST,
+        CURLE_COULDNT_CONNECT,
+        CURLE_WEIRD_SERVER_REPLY,
+        CURLE_PARTIAL_FILE,
+        CURLE_OPERATION_TIMEDOUT,
+        CURLE_SSL_CONNECT_ERROR,
+        CURLE_GOT_NOTHING,
+        CURLE_SEND_ERROR,
+        CURLE_RECV_ERROR,
+        CURLE_PROXY,
+    };
+    for (size_t i = 0; i < ARRAY_LEN(passing); i++)
+        if (passing[i] == code)
+            return true;
+    return false;
+}
+
 static int perform(struct remote *remote, struct err *err) {
     char reason[CURL_ERROR_SIZE] = "";
     curl_easy_setopt(remote->curl, CURLOPT_ERRORBUFFER, reason);
@@ -123,7 +145,7 @@ static int perform(struct remote *remote, struct err *err) {
         return 0;
     if (code == CURLE_ABORTED_BY_CALLBACK)
         return err_set(err, ERR_CANCELED, 0, "interrupted before %s had answered", remote->url);
-    return err_set(err, ERR_AWAY, 0,
+    return err_set(err, is_passing(code) ? ERR_AWAY : ERR_INVALID, 0,
                    "cannot reach %s: %s; is berthd running there? BERTH_URL says where it is looked for",
                    remote->url, *reason ? reason : curl_easy_strerror(code));
 }

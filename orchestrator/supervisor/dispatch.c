@@ -129,13 +129,6 @@ void dispatch_directory_failed(struct supervisor *s, const struct err *err) {
         d->directory_retry_ms = 0;
 }
 
-/* After QUIT, for those that were not there yet or did not read. */
-static void repeat_shutdown(struct supervisor *s) {
-    for (size_t i = 0; i < s->children.count; i++)
-        if (s->children.items[i]->role == CHILD_RUNNER)
-            care_cancel(s->children.items[i], false, REASON_SHUTDOWN);
-}
-
 /* --- what is ours --- */
 
 static void on_fetched(void *arg, const PGresult *result, const struct err *err) {
@@ -267,8 +260,8 @@ static int on_poll(sd_event_source *source, uint64_t usec, void *arg) {
     (void)source;
     (void)usec;
     timer_arm(s->loop, &s->dispatch.poll_timer, s->settings.poll_interval_ms, on_poll, s);
-    if (s->phase == PHASE_CANCELING)
-        repeat_shutdown(s);
+    if (s->phase == PHASE_CANCELING) /* once more, for those that were not there yet or did not read */
+        care_shut_down(s);
     health_look(s);
     if (s->phase == PHASE_LEAVING || !db_pool_is_up(s->pool))
         return 0;

@@ -44,20 +44,23 @@ void leave_now(struct supervisor *s, int exit_status) {
     leave_check(s);
 }
 
+/* The next attempt whose directory is still there: it runs, or the scribe has not recorded its end. */
+static const char *next_left(DIR *dir) {
+    char job[ATTEMPT_ID_MAX];
+    int number;
+    for (const struct dirent *e = readdir(dir); e; e = readdir(dir))
+        if (attempt_parse_dir_name(e->d_name, job, &number) == 0)
+            return e->d_name;
+    return NULL;
+}
+
 /* Whether the scribe has taken over every attempt; while the database is away it cannot, and that is waited
  * for by the next start. */
 static bool all_recorded(const struct supervisor *s) {
     if (!s->pool || !db_pool_is_up(s->pool))
         return true;
     AUTO_DIR DIR *dir = dir_open(s->state.attempts_fd);
-    if (!dir)
-        return true;
-    char job[ATTEMPT_ID_MAX];
-    int number;
-    for (const struct dirent *e = readdir(dir); e; e = readdir(dir))
-        if (attempt_parse_dir_name(e->d_name, job, &number) == 0)
-            return false;
-    return true;
+    return !dir || !next_left(dir);
 }
 
 static bool any_process(const struct supervisor *s) {
@@ -79,20 +82,25 @@ void leave_check(struct supervisor *s) {
         leave_now(s, SUPERVISOR_EXIT_DONE);
 }
 
-/* Whoever wanted all jobs ended must not read "done" then. */
-static int leave_unfinished(struct supervisor *s) {
-    for (size_t i = 0; i < s->children.count; i++)
-        if (s->children.items[i]->role == CHILD_RUNNER)
-            log_error("job could not be ended in time; its container stays, and the next start takes it up",
-                      LS("attempt", s->children.items[i]->name));
+/* Whoever wanted all jobs ended must not read "done" while some are not. */
+static int leave_unfinished(const struct supervisor *s) {
+    AUTO_DIR DIR *dir = dir_open(s->state.attempts_fd);
+    for (const char *name = dir ? next_left(dir) : NULL; name; name = next_left(dir))
+        log_error(children_find_runner(&s->children, name)
+                      ? "job could not be ended in time; its container stays, and the next start takes it up"
+                      : "job has ended and could not be recorded in time; the next start does it",
+                  LS("attempt", name));
     return SUPERVISOR_EXIT_AGAIN;
 }
 
+static void stop_waiting(struct supervisor *s) {
+    leave_now(s, s->phase == PHASE_CANCELING ? leave_unfinished(s) : SUPERVISOR_EXIT_DONE);
+}
+
 static int on_patience_over(sd_event_source *source, uint64_t usec, void *arg) {
-    struct supervisor *s = arg;
     (void)source;
     (void)usec;
-    leave_now(s, s->phase == PHASE_CANCELING ? leave_unfinished(s) : SUPERVISOR_EXIT_DONE);
+    stop_waiting(arg);
     return 0;
 }
 
@@ -112,7 +120,7 @@ static void wait_in(struct supervisor *s, enum phase phase, int64_t ms) {
                                                       IN_DELETE | IN_MOVED_FROM, on_attempts_change, s) < 0)
         log_warn("attempt directories cannot be watched, waiting for the time-out instead");
     if (timer_arm(s->loop, &s->phase_timer, ms, on_patience_over, s) < 0)
-        leave_now(s, SUPERVISOR_EXIT_DONE);
+        stop_waiting(s);
     else
         leave_check(s);
 }
@@ -124,7 +132,7 @@ static int on_term(sd_event_source *source, const struct signalfd_siginfo *info,
     log_info("signal received", LS("signal", strsignal((int)info->ssi_signo)),
              LS("then", second ? "leave" : "drain"), LI("running", children_sum(&s->children).runners));
     if (second)
-        leave_now(s, SUPERVISOR_EXIT_DONE);
+        stop_waiting(s);
     else if (s->phase != PHASE_LEAVING)
         wait_in(s, PHASE_DRAINING, s->settings.drain_timeout_ms);
     return 0;
@@ -138,9 +146,7 @@ static int on_quit(sd_event_source *source, const struct signalfd_siginfo *info,
         return 0;
     log_info("signal received", LS("signal", "Quit"), LS("then", "cancel all"),
              LI("running", children_sum(&s->children).runners));
-    for (size_t i = 0; i < s->children.count; i++)
-        if (s->children.items[i]->role == CHILD_RUNNER)
-            care_cancel(s->children.items[i], false, REASON_SHUTDOWN);
+    care_shut_down(s);
     wait_in(s, PHASE_CANCELING, QUIT_WAIT_MS);
     return 0;
 }

@@ -93,6 +93,11 @@ def test_no_server_and_wrong_token(berth):
     assert done.returncode == 125 and b"BERTH_TOKEN" in done.stderr
 
 
+def test_what_cannot_pass_is_not_waited_for(berth):
+    done = berth.client("submit", "-f", "-", input=json.dumps({"image": IMAGE}).encode(), env={"BERTH_URL": "http://127.0.0.1:99999"})
+    assert done.returncode == 125 and b"99999" in done.stderr and b"trying again" not in done.stderr, done.stderr
+
+
 def test_a_job_that_comes_while_the_server_is_away_waits_for_it(new_berth):
     berth = new_berth()
     berth.stop(signal.SIGTERM)

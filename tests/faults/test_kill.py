@@ -89,6 +89,31 @@ def test_a_helper_that_stands_still_does_not_hold_up_the_end(new_berth):
     assert not berth.on_engine()
 
 
+@pytest.mark.fault("berthd is told to cancel all and cannot end one job, nor record another", how="QUIT with a job that heeds no TERM and a scribe under "
+                   "SIGSTOP, then TERM", holds="it leaves with 75 and names both; the next start ends and records them")
+def test_quit_that_is_not_waited_for_tells_what_is_left(new_berth):
+    berth = new_berth()
+    ended = berth.script("echo up; sleep 600")
+    deaf = berth.script("trap 'echo told' TERM; echo up; exec 2>/dev/null; while :; do sleep 0.1; done", stop={"grace": "20s"})
+    wait_until(lambda: berth.output(deaf) == b"up\n" and berth.output(ended) == b"up\n", "both run")
+    [scribe] = berth.children()["scribe"]
+    os.kill(scribe, signal.SIGSTOP)
+    berth.process.send_signal(signal.SIGQUIT)
+    wait_until(lambda: len(berth.children()["runner"]) == 1, "one has ended")
+    assert berth.stop(signal.SIGTERM) == 75
+    assert [f"{deaf}.1"] == left(berth, "could not be ended")
+    assert [f"{ended}.1"] == left(berth, "could not be recorded")
+    berth.start()
+    for job in (ended, deaf):
+        view = berth.wait(job)
+        assert (view["status"], view["reason"], view["attempt"]) == ("canceled", "shutdown", 1), told(view)
+    assert berth.output(deaf) == b"up\ntold\n"
+
+
+def left(berth, how):
+    return [line["attempt"] for line in berth.log_lines() if f"job {how}" in line["msg"] or f"job has ended and {how}" in line["msg"]]
+
+
 @pytest.mark.fault("a helper or a runner hangs", how="SIGSTOP of gateway, scribe and reaper under a job that writes, and of a runner",
                    holds="each is replaced after a minute; ends and logs are true; a cancel that the runner did not hear of comes through")
 def test_children_that_hang_are_replaced(new_berth, recovery):
