@@ -71,8 +71,8 @@ static void tell_silence(struct explanation *x) {
     char last[EXPLAIN_WHEN_MAX];
     if (host && json_is_false(json_object_get(host, "alive")))
         explain_wait(x, "orchestrator",
-                     "%s was last heard of at %s: the job's container goes on, and all else waits until it "
-                     "comes back",
+                     "%s was last heard of at %s: what runs of the job goes on, and all else waits until "
+                     "it comes back",
                      host_name(x), explain_when(x, json_get_int(host, "heartbeat_us", 0), last));
 }
 

@@ -1,8 +1,10 @@
 """PostgreSQL is far away, or its answer is lost: results stay true, and nothing happens twice."""
+import uuid
+
 import pytest
 
 from outage import Chatter, behind, chatters, cluster  # noqa: F401
-from support import wait_until
+from support import IMAGE, HttpError, wait_until
 
 
 @pytest.mark.fault("PostgreSQL is slow", how="latency, one byte at a time",
@@ -36,3 +38,23 @@ def test_answer_lost(behind, who, statement):
                       " group by 1 having count(*) > 1")
     assert (attempts, ends) == ("", ""), "claimed once, ended once"
     assert int(behind.sql("select count(*) from berth.attempts")) == len(jobs)
+
+
+@pytest.mark.fault("the answer to a client's INSERT is lost", how="a proxy cuts behind it", holds="503 says that it is not known whether the job was taken; "
+                   "with its Idempotency-Key the repetition finds it")
+def test_whether_a_job_was_taken_is_not_known(behind):
+    once = {"Idempotency-Key": '"once"'}
+    job = {"image": IMAGE, "name": "once", "command": ["true"]}
+    cut = behind.proxy.cut_after(rb"insert into berth\.jobs", who=b":gateway")
+    with pytest.raises(HttpError) as refused:
+        behind.request("POST", "/v1/jobs", job, once)
+    assert cut.done.is_set() and refused.value.status == 503, refused.value
+    assert "not known" in refused.value.problem["detail"] and "Idempotency-Key" in refused.value.problem["detail"], refused.value
+    behind.request("POST", "/v1/jobs", job, once)
+    assert behind.sql("select count(*) from berth.jobs where name = 'once'") == "1"
+    nobody = str(uuid.uuid4())
+    cut = behind.proxy.cut_after(nobody.encode(), who=b":gateway")
+    with pytest.raises(HttpError) as asked:
+        behind.get(f"/v1/jobs/{nobody}")
+    assert cut.done.is_set() and asked.value.status == 503, asked.value
+    assert "not known" not in asked.value.problem["detail"], "a question changes nothing"
