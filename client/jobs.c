@@ -137,11 +137,8 @@ static void print_age(const json_t *job, char out[32]) {
 
 static void print_row(const json_t *job) {
     char age[32];
-    char state[64];
     print_age(job, age);
-    const char *reason = json_get_string(job, "reason");
-    snprintf(state, sizeof state, "%s%s%s", json_get_string(job, "status"), reason ? "/" : "",
-             reason ? reason : "");
+    AUTO_FREE char *state = state_of(job);
     const char *name = json_get_string(job, "name");
     const char *image = json_get_string(json_object_get(job, "spec"), "image");
     printf("%-36s  %-26s  %-5s  %-20.20s  %s\n", json_get_string(job, "id"), state, age, name ? name : "-",

@@ -37,5 +37,7 @@ int jobs_each(struct remote *remote, int argc, char **argv, int first, const str
 
 /* Of an answer of the server; "" where there is none. */
 const char *text_of(const json_t *doc, const char *key);
+/* "failed/oom" of a job or of what explains it. Owned by the caller. */
+char *state_of(const json_t *doc);
 
 #endif

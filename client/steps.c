@@ -7,10 +7,18 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "client/jobs.h"
+#include "proto/status.h"
 
 const char *text_of(const json_t *doc, const char *key) {
     const char *text = json_get_string(doc, key);
     return text ? text : "";
+}
+
+char *state_of(const json_t *doc) {
+    enum reason reason;
+    const char *word = json_get_string(doc, "reason");
+    bool explains = word && reason_parse(word, &reason); /* and does not only fill the reason's place */
+    return mem_printf("%s%s%s", text_of(doc, "status"), explains ? "/" : "", explains ? word : "");
 }
 
 static void print_line(const char *what, const char *text) {
@@ -19,8 +27,7 @@ static void print_line(const char *what, const char *text) {
 }
 
 static void print_explanation(const json_t *doc) {
-    AUTO_FREE char *state = mem_printf("%s%s%s", text_of(doc, "status"),
-                                       json_get_string(doc, "reason") ? "/" : "", text_of(doc, "reason"));
+    AUTO_FREE char *state = state_of(doc);
     print_line("job", text_of(doc, "id"));
     print_line("status", state);
     print_line("message", text_of(doc, "message"));

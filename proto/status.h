@@ -61,6 +61,13 @@ enum status {
     X(SUPERSEDED, "superseded", CANCELED, false)                                                             \
     X(SHUTDOWN, "shutdown", CANCELED, false)
 
+/* The word in the reason's place that the API shows where the status itself says it all.
+ *   status       word */
+#define PLAIN_REASON_TABLE(X)                                                                                \
+    X("scheduled", "run_at")                                                                                 \
+    X("preparing", "starting")                                                                               \
+    X("succeeded", "completed")
+
 enum reason {
     REASON_NONE = 0,
 #define X(symbol, word, status, mendable) REASON_##symbol,

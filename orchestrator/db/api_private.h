@@ -3,12 +3,19 @@
 #define BERTH_DB_API_PRIVATE_H
 
 #include "orchestrator/db/api.h"
+#include "proto/status.h"
 
 /* Microseconds since 1970. */
 #define API_US(column) "(extract(epoch from " column ") * 1000000)::bigint"
 
 /* RFC 3339. */
 #define API_TIME(column) "to_char(" column " at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+
+/* Of the job `j`, whose newest attempt is `a`; null: queued, running. */
+#define API_PLAIN_REASON_(status, word) " when '" status "' then '" word "'"
+#define API_REASON                                                                                           \
+    "coalesce(j.reason, case j.status when 'retrying' then a.reason when 'canceling' then "                  \
+    "j.cancel_reason" PLAIN_REASON_TABLE(API_PLAIN_REASON_) " end)"
 
 #define API_EARLIER_MAX "16"
 #define API_EARLIER_TIMES                                                                                    \
@@ -31,8 +38,7 @@
     X(NAME, "j.name")                                                                                        \
     X(TENANT, "j.tenant")                                                                                    \
     X(STATUS, "j.status")                                                                                    \
-    X(REASON, "coalesce(j.reason, case j.status when 'retrying' then a.reason"                               \
-              " when 'canceling' then j.cancel_reason end)")                                                 \
+    X(REASON, API_REASON)                                                                                    \
     X(MESSAGE, "j.message")                                                                                  \
     X(ORCHESTRATOR, "j.orchestrator")                                                                        \
     X(IMAGE_DIGEST, "a.image_digest")                                                                        \

@@ -227,7 +227,8 @@ def test_restarts_at_random_moments(new_world, dice, long, options):
         assert view["attempt"] in runs and view["attempt"] == max(runs), (runs, told(view))
         # What the engine does not remove at once is left to the reaper, which the log says on its stream of Berth's own words.
         assert world.berth.output(job, "?stream=stdout") == b"begun\ndone\n", told(view)
-    wait_until(lambda: not world.berth.on_engine() + world.berth.networks_of_jobs(), "nothing is left on the engine")
+    wait_until(lambda: not world.berth.on_engine() + world.berth.networks_of_jobs(),
+               lambda: f"nothing is left on the engine: {world.berth.on_engine()} {world.berth.networks_of_jobs()}")
 
 
 @pytest.mark.fault("no engine when berthd starts", how="dockerd killed before",

@@ -337,12 +337,19 @@ def test_drain(pg, gw):
 
 
 def test_every_status_has_its_words(pg, gw):
-    """Only queued and running have no message."""
+    """Only queued and running have no reason and no message."""
+    later = gw.post("/v1/jobs", {**BASE, "run_at": "2099-01-01T00:00:00Z"}).json
+    expect("scheduled", (later["reason"], later["message"]), ("run_at", "It waits for its time, 2099-01-01T00:00:00.000000Z."))
     job = submit(pg)
     log = Log(pg, job)
+    shown = gw.get(f"/v1/jobs/{job}").json
+    expect("preparing", (shown["reason"], "test is looking for its image" in shown["message"]), ("starting", True))
+    log.status("running")
+    shown = gw.get(f"/v1/jobs/{job}").json
+    expect("running", (shown["reason"], shown["message"]), (None, None))
     log.end("succeeded")
     shown = gw.get(f"/v1/jobs/{job}").json
-    expect("succeeded", (shown["reason"], shown["message"]), (None, "The command ended with exit code 0."))
+    expect("succeeded", (shown["reason"], shown["message"]), ("completed", "The command ended with exit code 0."))
     expect("its links", set(shown["links"]), {"self", "logs", "stream", "explain", "retry"})
     queued = gw.get(f"/v1/jobs/{submit(pg)}").json
     expect("queued", (queued["reason"], queued["message"]), (None, None))

@@ -51,6 +51,8 @@ expect("statuses", schemas["Status"]["enum"], [word for _, word, _ in statuses])
 reasons = {}
 for _, word, status in rows("status.h", "REASON_TABLE", r'X\((\w+), "(\w+)", (\w+), \w+\)'):
     reasons.setdefault(words[status], []).append(word)
+for status, word in rows("status.h", "PLAIN_REASON_TABLE", r'X\("(\w+)", "(\w+)"\)'):
+    reasons.setdefault(status, []).append(word)
 groups = [schemas[r["$ref"].rsplit("/", 1)[1]] for r in schemas["Reason"]["anyOf"]]
 expect("reasons", {group["x-status"]: group["enum"] for group in groups}, reasons)
 

@@ -238,7 +238,7 @@ Test(explain, under_way_and_after) {
     e.hosts = hosts;
     AUTO_JSON json_t *unheard = explain_job(&e);
     cr_expect_str_eq(limits(unheard), "orchestrator stop");
-    expect_wait(unheard, "orchestrator", "(1m30s ago): the job's container goes on");
+    expect_wait(unheard, "orchestrator", "(1m30s ago): what runs of the job goes on");
     e.job.status = "lost";
     AUTO_JSON json_t *lost = explain_job(&e);
     expect_wait(lost, "orchestrator", "host-a was last heard of at 2023-11-14T22:11:50.000000Z (1m30s ago)");
