@@ -55,7 +55,7 @@ def test_streams_are_told_apart_and_keep_their_order(berth):
 
 
 @pytest.mark.parametrize("script, status, reason, exit_code, sig", [
-    ("exit 0", "succeeded", None, 0, None),
+    ("exit 0", "succeeded", "completed", 0, None),
     ("exit 7", "failed", "exit_code", 7, None),
     ("exit 137", "failed", "exit_code", 137, None),
     ("kill -9 $$", "failed", "signal", None, 9),

@@ -17,7 +17,7 @@ LEDGER = 'echo "$BERTH_JOB_ID $BERTH_ATTEMPT" >>/host/ledger\n'
 class Expected:
     """How a job that was accepted has to end."""
     status: str
-    reason: str = None
+    reason: str
     exit_code: int = None
     output: list = dataclasses.field(default_factory=lambda: [{}])  # {stream: bytes} of each attempt that is started
 

@@ -33,12 +33,12 @@ class Round:
         (self.berth.bound / "kilobytes").write_bytes(KILOBYTES)
         self.add(Expected("failed", "exit_code", 7, [{"stdout": KILOBYTES, "stderr": b"and more\n"}]),
                  "cat /host/kilobytes; sleep 0.2; echo and more >&2; exit 7")
-        self.add(Expected("succeeded", None, 0, [{"stdout": b"with db\n", "service:db": b"from db\n"}]), "echo with db; sleep 0.2", services=[SERVICE])
+        self.add(Expected("succeeded", "completed", 0, [{"stdout": b"with db\n", "service:db": b"from db\n"}]), "echo with db; sleep 0.2", services=[SERVICE])
         first, second = {"stdout": b"attempt 1\n"}, {"stdout": b"attempt 2\n"}
-        self.add(Expected("succeeded", None, 0, [first, second]), "echo attempt $BERTH_ATTEMPT; [ $BERTH_ATTEMPT = 2 ] || exit 75",
+        self.add(Expected("succeeded", "completed", 0, [first, second]), "echo attempt $BERTH_ATTEMPT; [ $BERTH_ATTEMPT = 2 ] || exit 75",
                  retry={"max": 1, "exit_codes": [75], "delay": "100ms"})
-        self.add(Expected("succeeded", None, 0, [{"stdout": b"pulled\n"}]), "echo pulled", image=self.image, pull="always")
-        self.add(Expected("succeeded", None, 0, [{"stdout": BIG}]), f"yes a line that yes repeats | head -c {BIG_BYTES}")
+        self.add(Expected("succeeded", "completed", 0, [{"stdout": b"pulled\n"}]), "echo pulled", image=self.image, pull="always")
+        self.add(Expected("succeeded", "completed", 0, [{"stdout": BIG}]), f"yes a line that yes repeats | head -c {BIG_BYTES}")
         self.stubborn = self.add(Expected("canceled", "requested", None, [{"stdout": b"up\n"}]),
                                  "trap '' TERM; echo up; while :; do sleep 0.1; done", stop={"grace": "300ms"})
         self.waiting = self.add(Expected("failed", "exit_code", 3, [{"stdout": b"up\nreleased\n"}]),
@@ -48,7 +48,7 @@ class Round:
         mount = {"type": "bind", "source": str(self.berth.bound), "target": "/host"}
         good = json.dumps({"image": IMAGE, "script": LEDGER + "echo by SQL", "mounts": [mount]})
         submit = lambda spec: self.berth.sql(f"select berth.submit($spec${spec}$spec$::jsonb)")
-        self.expected[submit(good)] = Expected("succeeded", None, 0, [{"stdout": b"by SQL\n"}])
+        self.expected[submit(good)] = Expected("succeeded", "completed", 0, [{"stdout": b"by SQL\n"}])
         self.expected[submit('{"image": 5}')] = Expected("errored", "spec_refused", None, [])
 
     def plant_orphans(self):

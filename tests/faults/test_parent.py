@@ -34,7 +34,7 @@ def strangers(berth):
 
 
 def end_of(code, output):
-    return Expected("failed" if code else "succeeded", "exit_code" if code else None, code, [{"stdout": output}])
+    return Expected("failed" if code else "succeeded", "exit_code" if code else "completed", code, [{"stdout": output}])
 
 
 def begin_writers(berth):

@@ -69,7 +69,7 @@ class World:
                 "mounts": [{"type": "bind", "source": str(self.bound), "target": "/host"}]}
         job = json.loads(self.accepted(spec))["id"]
         output = b"".join(b"line %d of %d\n" % (i, lines) for i in range(lines))
-        self.expected[job] = Expected("succeeded" if code == 0 else "failed", None if code == 0 else "exit_code", code, [{"stdout": output}])
+        self.expected[job] = Expected("succeeded" if code == 0 else "failed", "completed" if code == 0 else "exit_code", code, [{"stdout": output}])
 
     def unfinished(self):
         with contextlib.suppress(AssertionError):  # the database may be the one that is hit just now
