@@ -114,38 +114,33 @@ static int problem_error(const struct remote *remote, long status, const json_t 
     return err_set(err, status >= 500 ? ERR_AWAY : ERR_INVALID, (int)status, "%s", buf_str(&text));
 }
 
-/* Given while a server or the way to it is being restarted. What else goes wrong, like trust, stays so. */
-static bool is_passing(CURLcode code) {
-    static const CURLcode passing[] = {
-        CURLE_COULDNT_RESOLVE_PROXY,
-        CURLE_COULDNT_RESOLVE_HOST,
-        CURLE_COULDNT_CONNECT,
-        CURLE_WEIRD_SERVER_REPLY,
-        CURLE_PARTIAL_FILE,
-        CURLE_OPERATION_TIMEDOUT,
-        CURLE_SSL_CONNECT_ERROR,
-        CURLE_GOT_NOTHING,
-        CURLE_SEND_ERROR,
-        CURLE_RECV_ERROR,
-        CURLE_PROXY,
+/* What no later try mends. */
+static bool is_final(CURLcode code) {
+    static const CURLcode final[] = {
+        CURLE_URL_MALFORMAT,    CURLE_UNSUPPORTED_PROTOCOL,
+        CURLE_WRITE_ERROR,      CURLE_PEER_FAILED_VERIFICATION,
+        CURLE_SSL_CERTPROBLEM,  CURLE_SSL_CACERT_BADFILE,
+        CURLE_SSL_ISSUER_ERROR, CURLE_SSL_PINNEDPUBKEYNOTMATCH,
     };
-    for (size_t i = 0; i < ARRAY_LEN(passing); i++)
-        if (passing[i] == code)
+    for (size_t i = 0; i < ARRAY_LEN(final); i++)
+        if (final[i] == code)
             return true;
     return false;
 }
 
 static int perform(struct remote *remote, struct err *err) {
     char reason[CURL_ERROR_SIZE] = "";
+    long sent = 0; /* bytes of requests */
     curl_easy_setopt(remote->curl, CURLOPT_ERRORBUFFER, reason);
     CURLcode code = curl_easy_perform(remote->curl);
     curl_easy_setopt(remote->curl, CURLOPT_ERRORBUFFER, NULL);
-    remote->reached |= code != CURLE_COULDNT_CONNECT && code != CURLE_COULDNT_RESOLVE_HOST;
+    curl_easy_getinfo(remote->curl, CURLINFO_REQUEST_SIZE, &sent);
+    remote->reached |= sent > 0;
     if (code == CURLE_OK)
         return 0;
     if (code == CURLE_ABORTED_BY_CALLBACK)
         return err_set(err, ERR_CANCELED, 0, "interrupted before %s had answered", remote->url);
-    return err_set(err, is_passing(code) ? ERR_AWAY : ERR_INVALID, 0,
+    return err_set(err, is_final(code) ? ERR_INVALID : ERR_AWAY, 0,
                    "cannot reach %s: %s; is berthd running there? BERTH_URL says where it is looked for",
                    remote->url, *reason ? reason : curl_easy_strerror(code));
 }
@@ -226,9 +221,10 @@ int remote_post_once(struct remote *remote, const char *path, const json_t *body
     remote->reached = false;
     for (;;) {
         int status = remote_call(remote, "POST", path, body, key, ret_doc, err);
-        if (status >= 0 || !may_pass(err))
+        bool passes = status < 0 && may_pass(err);
+        if (status >= 0 || (!passes && err->code))
             return status;
-        if (clock_boot_ms() + pause_ms > end_ms || !pause_between(remote, pause_ms))
+        if (!passes || clock_boot_ms() + pause_ms > end_ms || !pause_between(remote, pause_ms))
             break;
         if (pause_ms == REMOTE_PAUSE_MIN_MS)
             fprintf(stderr, "berth: %s; trying again for %d s\n", err->text, REMOTE_PATIENCE_MS / 1000);

@@ -14,11 +14,20 @@ const char *text_of(const json_t *doc, const char *key) {
     return text ? text : "";
 }
 
+/* Whether the word only fills the reason's place. */
+static bool is_plain(const char *status, const char *word) {
+#define X(of, plain)                                                                                         \
+    if (strcmp(status, of) == 0 && strcmp(word, plain) == 0)                                                 \
+        return true;
+    PLAIN_REASON_TABLE(X)
+#undef X
+    return false;
+}
+
 char *state_of(const json_t *doc) {
-    enum reason reason;
-    const char *word = json_get_string(doc, "reason");
-    bool explains = word && reason_parse(word, &reason); /* and does not only fill the reason's place */
-    return mem_printf("%s%s%s", text_of(doc, "status"), explains ? "/" : "", explains ? word : "");
+    const char *status = text_of(doc, "status"), *word = text_of(doc, "reason");
+    bool told = *word && !is_plain(status, word);
+    return mem_printf("%s%s%s", status, told ? "/" : "", told ? word : "");
 }
 
 static void print_line(const char *what, const char *text) {

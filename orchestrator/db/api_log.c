@@ -13,7 +13,7 @@ enum { API_KEYS_TEXT_MAX = API_HEADS_MAX * 64 };
     X(JOB, "j.id")                                                                                           \
     X(NUMBER, "w.number")                                                                                    \
     X(STATUS, "j.status")                                                                                    \
-    X(REASON, API_REASON)                                                                                    \
+    X(REASON, "coalesce(j.reason, " API_PLAIN_REASON ")")                                                    \
     X(ATTEMPT, "j.attempt")                                                                                  \
     X(EXIT_CODE, "j.exit_code")                                                                              \
     X(STATUS_US, "(select (extract(epoch from e.at) * 1000000)::bigint from berth.events e"                  \

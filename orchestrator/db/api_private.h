@@ -11,11 +11,9 @@
 /* RFC 3339. */
 #define API_TIME(column) "to_char(" column " at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
-/* Of the job `j`, whose newest attempt is `a`; null: queued, running. */
+/* The reason of the job `j` where its status says it all, else null. */
 #define API_PLAIN_REASON_(status, word) " when '" status "' then '" word "'"
-#define API_REASON                                                                                           \
-    "coalesce(j.reason, case j.status when 'retrying' then a.reason when 'canceling' then "                  \
-    "j.cancel_reason" PLAIN_REASON_TABLE(API_PLAIN_REASON_) " end)"
+#define API_PLAIN_REASON "case j.status" PLAIN_REASON_TABLE(API_PLAIN_REASON_) " end"
 
 #define API_EARLIER_MAX "16"
 #define API_EARLIER_TIMES                                                                                    \
@@ -38,7 +36,8 @@
     X(NAME, "j.name")                                                                                        \
     X(TENANT, "j.tenant")                                                                                    \
     X(STATUS, "j.status")                                                                                    \
-    X(REASON, API_REASON)                                                                                    \
+    X(REASON, "coalesce(j.reason, case j.status when 'retrying' then a.reason"                               \
+              " when 'canceling' then j.cancel_reason end, " API_PLAIN_REASON ")")                           \
     X(MESSAGE, "j.message")                                                                                  \
     X(ORCHESTRATOR, "j.orchestrator")                                                                        \
     X(IMAGE_DIGEST, "a.image_digest")                                                                        \

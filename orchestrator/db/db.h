@@ -26,6 +26,7 @@ enum {
     DB_TCP_USER_TIMEOUT_MS = 10000, /* a black hole is noticed after this */
     /* Beyond the server's own statement_timeout: when not even that is heard of, the connection is dead. */
     DB_ANSWER_MS = DB_STATEMENT_TIMEOUT_MS + DB_TCP_USER_TIMEOUT_MS,
+    DB_NOT_DONE = 1, /* code of an ERR_AWAY: the statement surely took no effect */
 };
 
 /* "40001" packed base 36, as err.code. */

@@ -364,7 +364,7 @@ static int on_expiry(sd_event_source *source, uint64_t usec, void *arg) {
     (void)source;
     (void)usec;
     struct err err = {0};
-    err_set(&err, ERR_AWAY, DB_ASYNC_NOT_SENT, "no connection to the database within %lld ms%s%s",
+    err_set(&err, ERR_AWAY, DB_NOT_DONE, "no connection to the database within %lld ms%s%s",
             (long long)pool->settings.queue_timeout_ms, *pool->error ? ": " : "", pool->error);
     int64_t now = clock_boot_ns();
     while (pool->head && pool->head->expires_ns <= now + NS_PER_MS)

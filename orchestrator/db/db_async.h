@@ -21,7 +21,6 @@ enum {
     DB_ASYNC_BACKOFF_MIN_MS = 100,
     DB_ASYNC_BACKOFF_MAX_MS = 5000,
     DB_ASYNC_CONNECTIONS_MAX = 16,
-    DB_ASYNC_NOT_SENT = 1, /* code of an ERR_AWAY: there was no connection in time, so nothing took effect */
 };
 
 struct db_pool;

@@ -147,11 +147,13 @@ bool db_result_ok(const PGresult *result) {
     return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY;
 }
 
+#define READ_ONLY "25006"
+
 /* Class 08: connection exceptions; 57P01 to 57P05: the server ends the session or is not up yet. PostgreSQL,
- * appendix A. 25006: the server has become one that can only be read from, so that this is not the one to
+ * appendix A. READ_ONLY: the server has become one that can only be read from, so that this is not the one to
  * talk to; a new connection looks for one that takes writes (target_session_attrs). */
 static bool state_means_away(const char *state) {
-    return strncmp(state, "08", 2) == 0 || strncmp(state, "57P", 3) == 0 || strcmp(state, "25006") == 0;
+    return strncmp(state, "08", 2) == 0 || strncmp(state, "57P", 3) == 0 || strcmp(state, READ_ONLY) == 0;
 }
 
 /* A row that waited for the default partition is refused, with the code of a check but without a check's
@@ -175,7 +177,8 @@ int db_result_error(const PGconn *conn, const PGresult *result, const char *what
         len = DB_MESSAGE_MAX;
     /* Without an SQLSTATE the words are libpq's own: the connection is gone. */
     if (!state || state_means_away(state))
-        return err_set(err, ERR_AWAY, 0, "%s: %.*s", what, len, words);
+        return err_set(err, ERR_AWAY, state && strcmp(state, READ_ONLY) == 0 ? DB_NOT_DONE : 0, "%s: %.*s",
+                       what, len, words);
     return err_set(err, ERR_DB, db_sqlstate(state_of_the_case(state, result)), "%s: %.*s (SQLSTATE %s)", what,
                    len, words, state);
 }

@@ -2,8 +2,14 @@
 
 void asking_sent(struct request *request, int64_t ticket, const struct err *err) {
     request->ticket = ticket;
+    request->changes = false;
     if (ticket < 0)
         http_problem_db(request, err);
+}
+
+void asking_change(struct request *request, int64_t ticket, const struct err *err) {
+    asking_sent(request, ticket, err);
+    request->changes = true;
 }
 
 bool asking_failed(struct request *request, const struct err *err) {

@@ -10,6 +10,10 @@
 /* ticket: what db_async() returned, with its error. */
 void asking_sent(struct request *request, int64_t ticket, const struct err *err);
 
+/* Likewise of a statement that changes something: if its answer does not come, the client hears that it may
+ * have been done. */
+void asking_change(struct request *request, int64_t ticket, const struct err *err);
+
 /* At the beginning of a callback. True: the statement failed, and that has been answered. */
 bool asking_failed(struct request *request, const struct err *err);
 

@@ -41,10 +41,12 @@ static void answer(struct request *request, const PGresult *result, int status) 
     enum status is;
     api_read_job(result, 0, &job);
     http_add_header(request, "Location", "/v1/jobs/%s", job.id);
-    if (request->wait_ms > 0 && status_parse(job.status, &is) && !status_is_terminal(is))
-        wait_for_job(request, job.id, status);
-    else
+    if (request->wait_ms <= 0 || !status_parse(job.status, &is) || status_is_terminal(is)) {
         http_respond_json(request, status, job_view(&job));
+        return;
+    }
+    request->known = job_view(&job);
+    wait_for_job(request, job.id, status);
 }
 
 static void on_earlier(void *arg, const PGresult *result, const struct err *err) {
@@ -118,5 +120,5 @@ void creation_begin(struct request *request, const struct spec *spec, const char
         .idempotency_hash = creation->hash,
         .idempotency_hash_len = HASH_BYTES,
     };
-    asking_sent(request, api_insert_job(request->gateway->db, &job, on_inserted, request, &err), &err);
+    asking_change(request, api_insert_job(request->gateway->db, &job, on_inserted, request, &err), &err);
 }

@@ -67,8 +67,8 @@ static void drain(struct request *request, bool on) {
         return;
     }
     if (read_nothing(request))
-        asking_sent(request, api_drain(request->gateway->db, request->id, on, on_drained, request, &err),
-                    &err);
+        asking_change(request, api_drain(request->gateway->db, request->id, on, on_drained, request, &err),
+                      &err);
 }
 
 void fleet_drain(struct request *request) {

@@ -297,6 +297,7 @@ void http_free(struct request *request) {
     buf_done(&request->body);
     buf_done(&request->extra);
     buf_done(&request->out);
+    json_decref(request->known);
     free(request->state);
     free(request);
 }

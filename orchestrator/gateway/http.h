@@ -54,6 +54,8 @@ struct request {
     bool too_long; /* the body; told when all of it has come */
     /* What a handler keeps while it waits. */
     int64_t ticket; /* of its statement; 0: none */
+    bool changes;   /* that statement, unlike one that only asks */
+    json_t *known;  /* the answer as it would be without waiting, of a change that is done; NULL: none */
     sd_event_source *timer;
     db_done *on_silence; /* health: who is told when the database does not answer in time */
     struct viewer *viewer;

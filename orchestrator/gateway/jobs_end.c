@@ -67,7 +67,7 @@ void jobs_cancel(struct request *request) {
     }
     if (!read_force(request, &force))
         return;
-    asking_sent(
+    asking_change(
         request,
         api_cancel_job(request->gateway->db, AUTH_TENANT, request->id, force, on_canceled, request, &err),
         &err);
@@ -90,7 +90,7 @@ void jobs_delete(struct request *request) {
         http_problem(request, 400, "%s", err.text);
         return;
     }
-    asking_sent(request,
-                api_delete_job(request->gateway->db, AUTH_TENANT, request->id, on_deleted, request, &err),
-                &err);
+    asking_change(request,
+                  api_delete_job(request->gateway->db, AUTH_TENANT, request->id, on_deleted, request, &err),
+                  &err);
 }

@@ -118,10 +118,10 @@ static void extend(struct request *request, const struct api_job *job) {
         refuse_more(request, spec, job);
         return;
     }
-    asking_sent(request,
-                api_extend_job(request->gateway->db, AUTH_TENANT, request->id, extension->more_ms, most,
-                               on_extended, request, &err),
-                &err);
+    asking_change(request,
+                  api_extend_job(request->gateway->db, AUTH_TENANT, request->id, extension->more_ms, most,
+                                 on_extended, request, &err),
+                  &err);
 }
 
 static void on_job(void *arg, const PGresult *result, const struct err *err) {

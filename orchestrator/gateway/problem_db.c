@@ -1,7 +1,6 @@
 /* What a client is told when a statement failed. */
 #include "base/clock.h"
 #include "base/log.h"
-#include "orchestrator/db/db_async.h"
 #include "orchestrator/db/trouble.h"
 #include "orchestrator/gateway/http.h"
 
@@ -20,8 +19,15 @@ static void note_trouble(struct gateway *gateway, const struct trouble *trouble,
     log_warn("the database cannot do what is asked, clients get 503", LS("state", trouble->state), LERR(err));
 }
 
-static bool may_be_done(const struct request *request, const struct err *err) {
-    return request->method != ROUTE_GET && err->kind == ERR_AWAY && err->code != DB_ASYNC_NOT_SENT;
+static void answer_away(struct request *request, const struct err *err) {
+    http_add_header(request, "Retry-After", "%d", AWAY_RETRY_S);
+    if (!request->changes || err->kind != ERR_AWAY || err->code == DB_NOT_DONE)
+        http_problem(request, 503, "the database cannot be reached; try again soon");
+    else
+        http_problem(
+            request, 503,
+            "the database broke off before it had answered, and it is not known whether this was done; %s",
+            *request->key ? "repeat it with the same Idempotency-Key" : "look before you repeat it");
 }
 
 void http_problem_db(struct request *request, const struct err *err) {
@@ -39,12 +45,6 @@ void http_problem_db(struct request *request, const struct err *err) {
             request, 500,
             "the database refused this; the log of the orchestrator says why, under this request id");
     } else {
-        http_add_header(request, "Retry-After", "%d", AWAY_RETRY_S);
-        http_problem(
-            request, 503,
-            may_be_done(request, err)
-                ? "the database broke off before it had answered, and it is not known whether this was "
-                  "done; look before you try again, or repeat it with the same Idempotency-Key"
-                : "the database cannot be reached; try again soon");
+        answer_away(request, err);
     }
 }

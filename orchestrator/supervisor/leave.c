@@ -54,13 +54,14 @@ static const char *next_left(DIR *dir) {
     return NULL;
 }
 
-/* Whether the scribe has taken over every attempt; while the database is away it cannot, and that is waited
- * for by the next start. */
+/* Whether the scribe has taken over every attempt. While the database is away it cannot: the next start waits
+ * for it, unless somebody wants all of it done now. */
 static bool all_recorded(const struct supervisor *s) {
-    if (!s->pool || !db_pool_is_up(s->pool))
+    bool patient = s->phase == PHASE_DRAINING;
+    if (patient && (!s->pool || !db_pool_is_up(s->pool)))
         return true;
     AUTO_DIR DIR *dir = dir_open(s->state.attempts_fd);
-    return !dir || !next_left(dir);
+    return dir ? !next_left(dir) : patient;
 }
 
 static bool any_process(const struct supervisor *s) {
@@ -84,13 +85,16 @@ void leave_check(struct supervisor *s) {
 
 /* Whoever wanted all jobs ended must not read "done" while some are not. */
 static int leave_unfinished(const struct supervisor *s) {
+    bool left = children_sum(&s->children).runners > 0; /* also of those without a directory yet */
     AUTO_DIR DIR *dir = dir_open(s->state.attempts_fd);
-    for (const char *name = dir ? next_left(dir) : NULL; name; name = next_left(dir))
-        log_error(children_find_runner(&s->children, name)
-                      ? "job could not be ended in time; its container stays, and the next start takes it up"
-                      : "job has ended and could not be recorded in time; the next start does it",
+    for (const char *name = dir ? next_left(dir) : NULL; name; name = next_left(dir)) {
+        left = true;
+        log_error(adopt_is_done(s, name)
+                      ? "job has ended and could not be recorded in time; the next start does it"
+                      : "job could not be ended in time; its container stays, and the next start takes it up",
                   LS("attempt", name));
-    return SUPERVISOR_EXIT_AGAIN;
+    }
+    return left || !dir ? SUPERVISOR_EXIT_AGAIN : SUPERVISOR_EXIT_DONE;
 }
 
 static void stop_waiting(struct supervisor *s) {

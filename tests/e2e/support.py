@@ -23,6 +23,7 @@ IMAGE = os.environ.get("BERTH_TEST_IMAGE", "berth-test-busybox")
 PG_BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
 TERMINAL = {"succeeded", "failed", "errored", "timed_out", "canceled"}
 # Nothing here depends on speed; this only ends a test whose event never comes.
+QUIT_S = 90  # berthd waits so long for the end of all jobs
 PATIENCE_S = int(os.environ.get("BERTH_TEST_PATIENCE_S", "90"))
 
 
@@ -203,7 +204,7 @@ class Berth:
     def stop(self, how=signal.SIGTERM):
         if self.process and self.process.poll() is None:
             self.process.send_signal(how)
-            self.process.wait(PATIENCE_S)
+            self.process.wait(QUIT_S + PATIENCE_S)
         return self.process.returncode
 
     def destroy(self):

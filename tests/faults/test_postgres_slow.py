@@ -1,10 +1,13 @@
 """PostgreSQL is far away, or its answer is lost: results stay true, and nothing happens twice."""
+import concurrent.futures
+import json
+import signal
 import uuid
 
 import pytest
 
 from outage import Chatter, behind, chatters, cluster  # noqa: F401
-from support import IMAGE, HttpError, wait_until
+from support import IMAGE, HttpError, told, wait_until
 
 
 @pytest.mark.fault("PostgreSQL is slow", how="latency, one byte at a time",
@@ -58,3 +61,34 @@ def test_whether_a_job_was_taken_is_not_known(behind):
         behind.get(f"/v1/jobs/{nobody}")
     assert cut.done.is_set() and asked.value.status == 503, asked.value
     assert "not known" not in asked.value.problem["detail"], "a question changes nothing"
+
+
+@pytest.mark.fault("PostgreSQL goes away while a client waits for the job that it has put in", how="a proxy refuses all connections",
+                   holds="the job is told as it was taken, not an error that would make the client put it in again")
+def test_a_job_that_was_taken_is_told(behind):
+    job = {"image": IMAGE, "name": "taken", "command": ["sleep", "600"]}
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(behind.request, "POST", "/v1/jobs?wait=3s", job)
+        taken = wait_until(lambda: behind.sql("select id from berth.jobs where name = 'taken'"), "it is taken")
+        behind.proxy.refuse()
+        status, headers, body = answer.result()
+    view = json.loads(body)
+    assert (status, view["id"], headers["Location"]) == (201, taken, f"/v1/jobs/{taken}"), told(view)
+    behind.proxy.heal()
+
+
+@pytest.mark.fault("QUIT while PostgreSQL is away", how="a proxy refuses all connections; then TERM, since nobody waits so long",
+                   holds="berthd does not say done: it ends with 75 and names the job; the next start records its end")
+def test_quit_does_not_say_done_without_a_database(behind):
+    job = behind.script("echo up; sleep 600")
+    wait_until(lambda: behind.output(job) == b"up\n", "it runs")
+    behind.proxy.refuse()
+    wait_until(lambda: not behind.ready(), "berthd knows")
+    behind.process.send_signal(signal.SIGQUIT)
+    wait_until(lambda: not behind.children().get("runner"), "its runner has ended")
+    assert behind.stop(signal.SIGTERM) == 75
+    assert [line["attempt"] for line in behind.log_lines() if "could not be recorded" in line["msg"]] == [f"{job}.1"]
+    behind.proxy.heal()
+    behind.start()
+    view = behind.wait(job)
+    assert (view["status"], view["reason"]) == ("canceled", "shutdown"), told(view)
