@@ -144,6 +144,11 @@ static int kill_container(const struct sweep *sweep, const struct ctx *ctx, cons
 
 static int remove_network(const struct sweep *sweep, const struct ctx *ctx, const struct orphan *orphan,
                           struct err *err) {
+    if (network_remove(sweep->engine, ctx, orphan->id, err) == 0)
+        return 0;
+    /* The refusal stays what is told where there is nothing to be done about it. */
+    if (err->kind != ERR_ENGINE || network_drop_stale(sweep->engine, ctx, orphan->id, NULL) <= 0)
+        return -1;
     return network_remove(sweep->engine, ctx, orphan->id, err);
 }
 

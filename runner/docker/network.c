@@ -1,5 +1,7 @@
 #include "runner/docker/network.h"
 
+#include <string.h>
+
 #include "base/json.h"
 #include "base/mem.h"
 #include "runner/docker/call.h"
@@ -100,6 +102,37 @@ int network_remove(struct engine *engine, const struct ctx *ctx, const char *id,
     if (url_format(&path, err, "/networks/{}", id) < 0)
         return -1;
     return call_delete(engine, ctx, buf_str(&path), err);
+}
+
+static int disconnect(struct engine *engine, const struct ctx *ctx, const char *id, const char *container,
+                      struct err *err) {
+    AUTO_BUF struct buf path = BUF(URL_MAX);
+    AUTO_JSON json_t *root = json_object();
+    struct doc_body body = {.root = root};
+    doc_put_text(&body, root, "Container", container);
+    doc_put(&body, root, "Force", json_true());
+    if (doc_body_check(&body, "disconnection", err) < 0 ||
+        url_format(&path, err, "/networks/{}/disconnect", id) < 0)
+        return -1;
+    return call_post_json(engine, ctx, buf_str(&path), root, NULL, err);
+}
+
+int network_drop_stale(struct engine *engine, const struct ctx *ctx, const char *id, struct err *err) {
+    static const char no_container[] = "ep-"; /* begins the endpoint's own id, in place of a container's */
+    AUTO_NETWORK_INFO struct network_info info = {0};
+    const char *key;
+    json_t *endpoint;
+    int dropped = 0;
+    if (network_inspect(engine, ctx, id, &info, err) < 0)
+        return -1;
+    json_object_foreach((json_t *)info.containers, key, endpoint) {
+        if (strncmp(key, no_container, strlen(no_container)) != 0)
+            continue;
+        if (disconnect(engine, ctx, id, doc_text(endpoint, "Name"), err) < 0)
+            return -1;
+        dropped++;
+    }
+    return dropped;
 }
 
 int volume_create(struct engine *engine, const struct ctx *ctx, const char *name, struct engine_pairs labels,

@@ -53,6 +53,11 @@ void network_list_done(struct network_list *list);
 /* Absent is success. ERR_ENGINE 403 (newer engines: 409): a container is attached to it. */
 int network_remove(struct engine *engine, const struct ctx *ctx, const char *id, struct err *err);
 
+/* Takes endpoints off it whose containers are gone; an engine that was killed may keep such for ever and
+ * refuse to remove their network (moby issues 17217, 33156). Not for a network on which a container may be
+ * starting: its endpoint looks the same for a moment. Returns how many there were. */
+int network_drop_stale(struct engine *engine, const struct ctx *ctx, const char *id, struct err *err);
+
 struct volume_info {
     const char *name;
     const json_t *labels; /* object of strings; never NULL */

@@ -6,11 +6,12 @@ import pytest
 
 from engine_proxy import EngineProxy, answer, cut, edit, flood, hold, lose, say, say_instead, slice_up, swallow
 from engine_world import World, told
-from support import Berth, docker
+from support import Berth, docker, wait_until
 
 CREATE, START, WAIT, KILL, INSPECT = (rf"containers/[^ ]*{verb}" for verb in ("create", "/start ", "/wait", "/kill", "/json "))
-REMOVE, MAKE_NETWORK, REMOVE_NETWORK, LIST_NETWORKS, EVENTS = (
-    "^DELETE [^ ]*containers/", "networks/create", "^DELETE [^ ]*networks/", "^GET [^ ]*networks[?]", "/events")
+REMOVE, MAKE_NETWORK, REMOVE_NETWORK, LIST_NETWORKS, LOOK_AT_NETWORK, DISCONNECT, EVENTS = (
+    "^DELETE [^ ]*containers/", "networks/create", "^DELETE [^ ]*networks/", "^GET [^ ]*networks[?]", "^GET [^ ]*networks/[0-9a-f]",
+    "/disconnect", "/events")
 ANY = "containers|networks|images|events|info"
 
 
@@ -173,3 +174,16 @@ def test_events_that_are_not_to_be_trusted(world, proxy):
         docker("kill", *[name for name in world.berth.on_engine() if job in name])
         expect(world, job, ("errored", "container_killed", None), [1])
         print(what, "done")
+
+
+@pytest.mark.fault("the engine keeps an endpoint whose container is gone, and refuses to remove its network", how="a proxy makes it up: 403, an endpoint "
+                   "without a container", holds="the endpoint is taken off, the network goes")
+def test_a_network_with_an_endpoint_of_nobody(world, proxy):
+    proxy.spoil(REMOVE_NETWORK, say(answer("403 Forbidden", '{"message":"network has active endpoints"}')))
+    proxy.spoil(LOOK_AT_NETWORK, say(answer("200 OK", '{"Id":"n","Containers":{"ep-7":{"Name":"gone"}}}')))
+    proxy.spoil(DISCONNECT, say(answer("200 OK", "")), 1)
+    expect(world, world.script("echo here; exit 3", network="private"), FINE, [1])
+    wait_until(lambda: not [rule for rule in proxy.rules if rule[0].pattern == DISCONNECT and rule[2]], "the endpoint is taken off")
+    assert world.berth.networks_of_jobs()
+    proxy.heal()
+    wait_until(lambda: not world.berth.networks_of_jobs(), "the network goes")

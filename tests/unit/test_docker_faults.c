@@ -452,3 +452,15 @@ Test(docker_faults, events_wait_for_a_slow_reader) {
         event_done(&event);
     }
 }
+
+/* Of a container that is there nothing is asked. */
+Test(docker_faults, endpoints_without_a_container_are_taken_off) {
+    FAKE({.expect = "GET /v1.41/networks/n",
+          .status = "200 OK",
+          .body =
+              "{\"Id\":\"n\",\"Containers\":{\"0a1b\":{\"Name\":\"lives\"},\"ep-7\":{\"Name\":\"gone\"}}}"},
+         {.expect = "POST /v1.41/networks/n/disconnect", .status = "200 OK"},
+         {.expect = "GET /v1.41/networks/n", .status = "200 OK", .body = "{\"Id\":\"n\",\"Containers\":{}}"});
+    cr_expect_eq(network_drop_stale(engine, &ctx, "n", &err), 1, "%s", err.text);
+    cr_expect_eq(network_drop_stale(engine, &ctx, "n", &err), 0, "%s", err.text);
+}
