@@ -146,6 +146,9 @@ struct claim_order {
 };
 struct claim_order claim_order_row(const PGresult *r, int row);
 
+/* All jobs of ours are to be canceled, for REASON_SHUTDOWN. */
+void claim_shut_down(struct claim *c, const struct claim_self *self);
+
 /* Attempts of ours that have not ended, without their specs: rows for claim_owned_row(). No row at all: the
  * name is not ours now, and nothing is known. */
 void claim_owned(struct claim *c, const struct claim_self *self);

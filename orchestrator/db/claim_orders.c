@@ -67,6 +67,22 @@ struct claim_order claim_order_row(const PGresult *r, int row) {
     };
 }
 
+/* A lost one stays lost, see cancel_sql in api_change.c. */
+void claim_shut_down(struct claim *c, const struct claim_self *self) {
+    claim_begin(c,
+                "with j as (update berth.jobs j set cancel = 1, cancel_reason = 'shutdown',"
+                "   status = case j.status when 'lost' then 'lost' else 'canceling' end,"
+                "   reason = case j.status when 'lost' then j.reason else 'shutdown' end,"
+                "   message = case j.status when 'lost' then j.message else 'The job is being stopped.' end"
+                " from berth.orchestrators o where o.name = $1 and o.life = $2::uuid"
+                "   and j.orchestrator = o.name and j.status in " CLAIM_ACTIVE_ " and j.cancel = 0"
+                " returning j.id)"
+                " select pg_notify('" SHIP_CHANNEL "', case when count(*) > 200 then '*'"
+                "   else string_agg(id::text, ' ') end) from j having count(*) > 0");
+    claim_add_text(c, self->name);
+    claim_add_text(c, self->life);
+}
+
 /* Against a judge whoever locks the attempt first is right: it is licensed and can only be lost, or it has
  * ended and cannot be licensed. */
 void claim_license(struct claim *c, const struct claim_self *self, const char *wanted) {

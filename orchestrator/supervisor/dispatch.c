@@ -261,7 +261,7 @@ static int on_poll(sd_event_source *source, uint64_t usec, void *arg) {
     (void)usec;
     timer_arm(s->loop, &s->dispatch.poll_timer, s->settings.poll_interval_ms, on_poll, s);
     if (s->phase == PHASE_CANCELING) /* once more, for those that were not there yet or did not read */
-        care_shut_down(s);
+        leave_cancel_all(s);
     health_look(s);
     if (s->phase == PHASE_LEAVING || !db_pool_is_up(s->pool))
         return 0;

@@ -142,6 +142,25 @@ static int on_term(sd_event_source *source, const struct signalfd_siginfo *info,
     return 0;
 }
 
+static void on_shut_down(void *arg, const PGresult *result, const struct err *err) {
+    struct supervisor *s = arg;
+    (void)result;
+    s->shut_down_sent = false;
+    if (err)
+        log_warn("that all jobs are canceled was not recorded, it is tried again", LERR(err));
+}
+
+/* In the database too: a job that ends by itself before its runner hears of it is not to be tried again. */
+void leave_cancel_all(struct supervisor *s) {
+    struct claim c;
+    struct claim_self self = startup_self(s);
+    care_shut_down(s);
+    if (s->shut_down_sent || !s->pool || !db_pool_is_up(s->pool))
+        return;
+    claim_shut_down(&c, &self);
+    s->shut_down_sent = claim_send(s->pool, &c, on_shut_down, s, NULL) == 0;
+}
+
 static int on_quit(sd_event_source *source, const struct signalfd_siginfo *info, void *arg) {
     struct supervisor *s = arg;
     (void)source;
@@ -150,7 +169,7 @@ static int on_quit(sd_event_source *source, const struct signalfd_siginfo *info,
         return 0;
     log_info("signal received", LS("signal", "Quit"), LS("then", "cancel all"),
              LI("running", children_sum(&s->children).runners));
-    care_shut_down(s);
+    leave_cancel_all(s);
     wait_in(s, PHASE_CANCELING, QUIT_WAIT_MS);
     return 0;
 }

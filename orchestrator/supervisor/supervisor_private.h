@@ -74,7 +74,7 @@ struct supervisor {
     sd_event_source *signals[SIGNALS_COUNT], *heartbeat_timer, *phase_timer, *attempts_watch, *probe_timer,
         *watchdog_timer;
     int64_t engine_wait_until_ms;
-    bool leave_recorded, heartbeat_sent, heartbeat_again;
+    bool leave_recorded, shut_down_sent, heartbeat_sent, heartbeat_again;
     int64_t beating_since_ms, beat_ms; /* heartbeats without a gap, the last one; 0: none yet */
     int64_t beat_sent_ms; /* when the one on its way was sent; beat_ms likewise of an answered one */
     char *probe_detail;
@@ -167,7 +167,8 @@ void lease_leave(struct supervisor *s); /* records the clean exit; sets leave_re
 /* leave.c */
 int leave_watch_signals(struct supervisor *s, struct err *err);
 void leave_now(struct supervisor *s, int exit_status);
-void leave_check(struct supervisor *s); /* a child or a directory has gone: is that all we waited for? */
+void leave_cancel_all(struct supervisor *s); /* after QUIT; again and again does no harm */
+void leave_check(struct supervisor *s);      /* a child or a directory has gone: is that all we waited for? */
 
 /* watchdog.c */
 int watchdog_begin(struct supervisor *s, struct err *err);

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from engine import Engine
 from support import docker, told, wait_until
 
 LINES = 60
@@ -108,6 +109,26 @@ def test_quit_that_is_not_waited_for_tells_what_is_left(new_berth):
         view = berth.wait(job)
         assert (view["status"], view["reason"], view["attempt"]) == ("canceled", "shutdown", 1), told(view)
     assert berth.output(deaf).startswith(b"up\ntold\n")
+
+
+@pytest.fixture
+def slow_engine():
+    made = Engine(slow_start_s=2)
+    yield made
+    made.destroy()
+
+
+@pytest.mark.fault("QUIT while a job is being started", how="runc takes 2 s; the command then ends at once, with an exit code that is retried",
+                   holds="the job is canceled and has no other attempt")
+def test_quit_while_a_job_is_being_started(slow_engine, new_berth):
+    berth = new_berth(DOCKER_HOST=slow_engine.host)
+    slow_engine.slow.touch()
+    job = berth.script("exit 75", network="none", retry={"max": 3, "delay": "0s", "exit_codes": [75]})
+    wait_until(lambda: berth.job(job)["timeline"]["created"], "its container is made")
+    assert berth.stop(signal.SIGQUIT) == 0
+    berth.start()
+    view = berth.wait(job)
+    assert (view["status"], view["reason"], view["attempt"]) == ("canceled", "shutdown", 1), told(view)
 
 
 def left(berth, how):
