@@ -142,7 +142,7 @@ class Field:
 
 def reap(berth, *options, **settings):
     """What `berthd reap` says: {(kind, name)}, and its last line."""
-    done = subprocess.run([str(BUILD / "orchestrator" / "berthd"), "reap", *options], env={**berth.environment(), **settings},
+    done = subprocess.run([str(BUILD / "orchestrator" / "berthd"), "reap", *options], env={**berth.environment(), "BERTH_FAULT": "", **settings},
                           capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     *lines, last = done.stdout.splitlines()
