@@ -22,7 +22,7 @@ enum { API_KEYS_TEXT_MAX = API_HEADS_MAX * 64 };
     X(LOG_BYTES, "coalesce(a.log_bytes, 0)")                                                                 \
     X(STORED_BYTES, "coalesce(a.stored_bytes, 0)")                                                           \
     X(ATTEMPT_STATUS, "a.status")                                                                            \
-    X(ATTEMPT_SHA256, "encode(a.log_sha256, 'hex')")                                                         \
+    X(ATTEMPT_SHA256, API_SHA256)                                                                            \
     X(ATTEMPT_EXIT_CODE, "a.exit_code")                                                                      \
     X(SERVICES, "array_to_string(a.services, ',')")
 

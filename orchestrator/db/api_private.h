@@ -15,6 +15,12 @@
 #define API_PLAIN_REASON_(status, word) " when '" status "' then '" word "'"
 #define API_PLAIN_REASON "case j.status" PLAIN_REASON_TABLE(API_PLAIN_REASON_) " end"
 
+/* Of the log of attempt `a`; where the job `j` has ended without one, that of nothing. */
+#define API_SHA256                                                                                           \
+    "case when a.id is null and j.finished_at is not null"                                                   \
+    " then 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'"                               \
+    " else encode(a.log_sha256, 'hex') end"
+
 #define API_EARLIER_MAX "16"
 #define API_EARLIER_TIMES                                                                                    \
     " 'started_at', " API_TIME("e.started_at") ", 'finished_at', " API_TIME("e.finished_at")
@@ -41,7 +47,7 @@
     X(MESSAGE, "j.message")                                                                                  \
     X(ORCHESTRATOR, "j.orchestrator")                                                                        \
     X(IMAGE_DIGEST, "a.image_digest")                                                                        \
-    X(SHA256, "encode(a.log_sha256, 'hex')")                                                                 \
+    X(SHA256, API_SHA256)                                                                                    \
     X(USAGE, "a.usage")                                                                                      \
     X(LABELS, "j.labels")                                                                                    \
     X(RETRY_OF, "j.retry_of")                                                                                \
@@ -53,7 +59,7 @@
     X(FINISHED, API_US("j.finished_at"))                                                                     \
     X(RUN_AT, API_US("j.run_at"))                                                                            \
     X(RETRY_AT, API_US("j.retry_at"))                                                                        \
-    X(DEADLINE, API_US("a.deadline_at"))                                                                     \
+    X(DEADLINE, "case when j.status <> 'retrying' then " API_US("a.deadline_at") " end")                     \
     X(CLAIMED, API_US("a.claimed_at"))                                                                       \
     X(PULLED, API_US("a.pulled_at"))                                                                         \
     X(CONTAINER, API_US("a.container_at"))                                                                   \

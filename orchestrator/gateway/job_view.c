@@ -73,7 +73,8 @@ static json_t *links_view(const struct api_job *job) {
 static char *phase_message(const struct api_job *job) {
     const char *where = job->orchestrator ? job->orchestrator : "an orchestrator";
     if (job->container_us != API_NONE)
-        return mem_printf("%s is starting its container.", where);
+        return mem_printf(
+            "Its container is made; %s starts it as soon as its services, if it has any, are ready.", where);
     if (job->pulled_us != API_NONE)
         return mem_printf("The image is there; %s is making its containers ready.", where);
     return mem_printf("%s is looking for its image, and pulls it where it has to.", where);

@@ -90,8 +90,8 @@ static int leave_unfinished(const struct supervisor *s) {
     for (const char *name = dir ? next_left(dir) : NULL; name; name = next_left(dir)) {
         left = true;
         log_error(adopt_is_done(s, name)
-                      ? "job has ended and could not be recorded in time; the next start does it"
-                      : "job could not be ended in time; its container stays, and the next start takes it up",
+                      ? "job has ended and its end is not recorded; the next start does it"
+                      : "job has not ended; its container stays, and the next start goes on with it",
                   LS("attempt", name));
     }
     return left || !dir ? SUPERVISOR_EXIT_AGAIN : SUPERVISOR_EXIT_DONE;

@@ -1,5 +1,6 @@
 """Jobs over HTTP on a real PostgreSQL: every status code, lists, waiting, cancelling, removing."""
 
+import hashlib
 import http.client
 import json
 import os
@@ -310,6 +311,10 @@ def test_cancel(pg, gw):
     answer = gw.post(f"/v1/jobs/{job}/cancel", {"force": False})
     expect("queued", (answer.status, answer.json["status"], answer.json["reason"]), (202, "canceled", "requested"))
     expect("finished", answer.json["finished_at"] is not None, True)
+    nothing = hashlib.sha256(b"").hexdigest()
+    expect("its log", (answer.json["log"]["complete"], answer.json["log"]["sha256"]), (True, nothing))
+    end = json.loads(gw.get(f"/v1/jobs/{job}/logs?follow=true", headers={"Accept": "application/x-ndjson"}).data.splitlines()[-1])
+    expect("and its end", (end["type"], end["sha256"]), ("end", nothing))
     problem(gw.post(f"/v1/jobs/{job}/cancel"), 409)
     job = submit(pg)
     log = Log(pg, job)

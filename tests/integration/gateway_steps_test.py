@@ -234,7 +234,7 @@ def test_explain_later(pg, gw):
     job = gw.post("/v1/jobs", {**BASE, "retry": {"max": 2}}).json["id"]
     log = Log(pg, job)
     pg.sql(f"update berth.attempts set status = 'failed', reason = 'exit_code', exit_code = 75, finished_at = now(),"
-           f" message = 'm' where id = {log.id}")
+           f" message = 'm', deadline_at = now() where id = {log.id}")
     log.status("retrying", retry_at="now() + interval '1 hour'")
     doc, waits = explain(gw, job)
     expect("retrying", (doc["status"], doc["reason"], doc["position"], list(waits)),
@@ -245,6 +245,7 @@ def test_explain_later(pg, gw):
     expect("it is in nobody's way", explain(gw, other)[0]["position"], 1)
     shown = gw.get(f"/v1/jobs/{job}").json
     expect("the job says the same", (shown["reason"], shown["message"]), (doc["reason"], doc["message"]))
+    expect("the last attempt's deadline is none of the next", shown["deadline_at"], None)
     pg.sql(f"update berth.jobs set retry_at = now() - interval '1 s' where id = '{job}'")
     expect("due", (explain(gw, job)[0]["position"], explain(gw, job)[1]), (1, {}))
 

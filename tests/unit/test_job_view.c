@@ -88,7 +88,7 @@ Test(job_view, every_status_but_queued_and_running_says_why) {
     of.pulled_us = 1;
     says(&of, "The image is there");
     of.container_us = 2;
-    says(&of, "host-a is starting its container");
+    says(&of, "host-a starts it as soon as its services");
     of.message = "its own";
     says(&of, "its own");
     of = job();
