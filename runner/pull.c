@@ -168,7 +168,7 @@ static int look_again(struct turn *turn, struct image_info *ret_info, struct err
     const char *text = json_get_string(stamp, "text");
     if (stamp && reason > REASON_NONE && reason < REASON_COUNT && text)
         return fault(turn, err, (enum reason)reason, "%s", text);
-    if (stamp || (turn->waited && turn->pull->rule == SPEC_PULL_MISSING))
+    if (stamp || turn->pull->rule == SPEC_PULL_MISSING)
         return look(turn, ret_info, err);
     return 0;
 }

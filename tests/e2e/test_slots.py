@@ -55,11 +55,13 @@ def test_more_rows_in_one_claim_than_are_begun_in_one_turn(new_berth):
 
 def test_a_row_from_sql_keeps_its_times(new_berth):
     berth = new_berth(BERTH_SLOTS="1")
-    gate = berth.script("sleep 3")
+    gate = berth.script("sleep 600")
     wait_until(lambda: berth.job(gate)["status"] != "queued", "the slot is taken")
     [late] = submit_by_sql(berth, script="true", deadlines={"queue": "1s"})
-    run_at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=8)
+    wait_until(lambda: berth.sql(f"select created_at < now() - interval '1 s' from berth.jobs where id = '{late}'") == "t", "it is late")
+    run_at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=10)
     [later] = submit_by_sql(berth, script="true", run_at=run_at.isoformat())
+    berth.cancel(gate, force=True)
     view = berth.wait(late)
     assert (view["status"], view["reason"]) == ("timed_out", "queue_deadline")
     assert berth.wait(later)["status"] == "succeeded"

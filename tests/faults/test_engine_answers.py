@@ -25,7 +25,7 @@ class Engine:
 
 @pytest.fixture(scope="module")
 def world(postgres):
-    made = World(functools.partial(Berth, postgres), Engine())
+    made = World(functools.partial(Berth, postgres), Engine(), BERTH_REAP_INTERVAL="2s")
     assert made.berth.run("true", network="none")["status"] == "succeeded", "the probe at the start is over"
     yield made
     made.engine.proxy.heal()

@@ -95,7 +95,7 @@ def test_a_helper_that_stands_still_does_not_hold_up_the_end(new_berth):
 def test_quit_that_is_not_waited_for_tells_what_is_left(new_berth):
     berth = new_berth()
     ended = berth.script("echo up; sleep 600")
-    deaf = berth.script("trap 'echo told' TERM; echo up; exec 2>/dev/null; while :; do sleep 0.1 || :; done", stop={"grace": "20s"})
+    deaf = berth.script("trap 'echo told' TERM; echo up; exec 2>/dev/null; while :; do sleep 0.1 || :; done", stop={"grace": "10s"})
     wait_until(lambda: berth.output(deaf) == b"up\n" and berth.output(ended) == b"up\n", "both run")
     [scribe] = berth.children()["scribe"]
     os.kill(scribe, signal.SIGSTOP)

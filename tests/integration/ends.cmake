@@ -1,4 +1,4 @@
-foreach(name ends engine)
+foreach(name ends engine pull)
     berth_test(NAME test_runner_${name} LABEL integration TIMEOUT 300
         SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_runner_${name}.c ${CMAKE_SOURCE_DIR}/tests/support/runner_rig.c
                 ${CMAKE_SOURCE_DIR}/tests/support/fake_engine.c

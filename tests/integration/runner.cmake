@@ -1,4 +1,4 @@
-foreach(name byhand attempt mounts restart license services probe pull)
+foreach(name byhand attempt mounts restart license services probe)
     berth_test(NAME test_runner_${name} LABEL integration TIMEOUT 300
         SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_runner_${name}.c ${CMAKE_SOURCE_DIR}/tests/support/runner_rig.c
         USES berth_runner)

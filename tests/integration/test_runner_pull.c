@@ -18,6 +18,7 @@
 #include "proto/attempt.h"
 #include "runner/pull.h"
 #include "runner_rig.h"
+#include "tests/support/fake_engine.h"
 
 enum { JOBS = 8, OUTCOME_MAX = 32, PATH_LEN = 160 };
 
@@ -191,6 +192,26 @@ Test(pull, missing_once) {
     cr_expect_eq(pull(SPEC_PULL_ALWAYS, NULL), REASON_NONE);
     cr_expect_eq(pull(SPEC_PULL_ALWAYS, NULL), REASON_NONE);
     cr_expect_eq(asked(), before + 2);
+}
+
+/* Another job's pull has ended between the look and the lock, for which nobody had to wait. */
+Test(pull, what_came_before_the_lock_is_not_pulled_again) {
+    static const struct fake_step script[] = {
+        {.expect = "GET /v1.41/images/busy",
+         .status = "404 Not Found",
+         .body = "{\"message\":\"no such image\"}"},
+        {.expect = "GET /v1.41/images/busy", .status = "200 OK", .body = "{\"Id\":\"sha256:1\"}"},
+    };
+    struct fake_engine fake;
+    fake_engine_start(&fake, script, ARRAY_LEN(script));
+    struct engine_settings settings = {.host = fake.host, .api_version = "1.41"};
+    struct engine *real = rig.engine;
+    OK(engine_open(&settings, &rig.engine, &err));
+    world.wanted = "busy:1";
+    cr_expect_eq(pull(SPEC_PULL_MISSING, NULL), REASON_NONE, "%s", err.text);
+    engine_close(rig.engine);
+    rig.engine = real;
+    fake_engine_stop(&fake);
 }
 
 Test(pull, never_is_never) {
