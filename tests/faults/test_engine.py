@@ -156,6 +156,14 @@ def processes(*words):
     return found
 
 
+def the_process(*words):
+    """The only one; what it is just about to execute bears its name for a moment."""
+    def only():
+        found = processes(*words)
+        return found[0] if len(found) == 1 else None
+    return wait_until(only, f"one process is {' '.join(words)}")
+
+
 @pytest.mark.fault("containerd dies", how="kill -9",
                    holds="the end is noticed and its cause is the engine's")
 def test_containerd_killed(new_world):
@@ -163,7 +171,7 @@ def test_containerd_killed(new_world):
     stays = world.script("echo up; " + UNTIL_GO + "echo down; exit 6")
     ends = world.script("echo up; until [ -e /ledger/early ]; do sleep 0.1; done; echo down; exit 7")
     world.signed(stays, ends)
-    [containerd] = processes("containerd ", str(world.engine.dir), "--config")
+    containerd = the_process("containerd ", str(world.engine.dir), "--config")
     os.kill(containerd, signal.SIGKILL)
     (world.ledger.dir / "early").touch()
     view = world.berth.wait(ends)
@@ -183,7 +191,7 @@ def test_shim_killed(new_world):
     job = world.script("echo up; " + UNTIL_GO + "exit 6", retry={"max": 1, "delay": "100ms", "on": ["infrastructure"]})
     world.signed(job)
     container = world.engine.docker("ps", "-q", "--no-trunc", "--filter", f"name={job}")
-    [shim] = processes("containerd-shim", container)
+    shim = the_process("containerd-shim", container)
     os.kill(shim, signal.SIGKILL)
     killed_at = time.monotonic()
     world.signed(job, attempt=2)
