@@ -52,9 +52,7 @@ void claim_judge(struct claim *c, const char *name, int64_t connected_ms) {
         "    and t.attempt_id not in (select a.attempt_id from theirs a join ended e on e.job_id = a.id)"
         "  returning j.id)"
         " select (select count(*) from freed where not done), (select count(*) from lost),"
-        "  (select pg_notify('" SHIP_CHANNEL "', case when count(*) > 200 then '*'"
-        "     else string_agg(id::text, ' ') end)::text"
-        "   from (select id from lost union all select id from freed) t having count(*) > 0)");
+        "  (" CLAIM_TELL_("(select id from lost union all select id from freed) t") ")");
     claim_add_text(c, name);
     claim_add_int(c, connected_ms);
     claim_add_int(c, CLAIM_SWEEP_MAX);

@@ -1,6 +1,5 @@
 /* What time and people do to jobs. */
 #include "orchestrator/db/claim_private.h"
-#include "orchestrator/db/ship.h"
 
 /* One that is to supersede others when it is queued needs its key's lock, for which nobody may wait with the
  * row locked (an insertion under that lock may want the row): who has it now is met again by the next sweep.
@@ -28,8 +27,7 @@ void claim_sweep(struct claim *c) {
            "     (select min(retry_at) from berth.jobs where status = 'retrying' and retry_at > now()),"
            "     (select min(run_at) from berth.jobs where status = 'scheduled' and run_at > now()))"
            "     - now()) * 1000)::bigint),"
-           "  (select pg_notify('" SHIP_CHANNEL "', case when count(*) > 200 then '*'"
-           "     else string_agg(id::text, ' ') end)::text from ended having count(*) > 0)");
+           "  (" CLAIM_TELL_("ended") ")");
     claim_add_int(c, CLAIM_SWEEP_MAX);
 }
 
@@ -77,8 +75,7 @@ void claim_shut_down(struct claim *c, const struct claim_self *self) {
                 " from berth.orchestrators o where o.name = $1 and o.life = $2::uuid"
                 "   and j.orchestrator = o.name and j.status in " CLAIM_ACTIVE_ " and j.cancel = 0"
                 " returning j.id)"
-                " select pg_notify('" SHIP_CHANNEL "', case when count(*) > 200 then '*'"
-                "   else string_agg(id::text, ' ') end) from j having count(*) > 0");
+                " " CLAIM_TELL_("j"));
     claim_add_text(c, self->name);
     claim_add_text(c, self->life);
 }

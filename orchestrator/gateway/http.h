@@ -102,8 +102,8 @@ void http_respond_json(struct request *request, int status, json_t *doc);
 void http_problem(struct request *request, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void http_problem_faults(struct request *request, const struct spec_faults *faults);
-/* A statement failed: 503 when the database is away or cannot do it now (trouble.h), else 500 and a line in
- * the log. */
+/* A statement failed: the answer that is known already, else 503 when the database is away or cannot do it
+ * now (trouble.h), else 500 and a line in the log. */
 void http_problem_db(struct request *request, const struct err *err);
 
 /* length -1: not known beforehand. Bytes then come from the request's viewer. */

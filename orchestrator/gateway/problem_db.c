@@ -32,6 +32,10 @@ static void answer_away(struct request *request, const struct err *err) {
 
 void http_problem_db(struct request *request, const struct err *err) {
     const struct trouble *trouble = trouble_find(err);
+    if (request->known) { /* whoever read of an error would ask for the same change again */
+        http_respond_json(request, request->code_after_wait, STEAL(request->known));
+        return;
+    }
     if (err->kind == ERR_DB && (err->code == db_sqlstate("22P05") || err->code == db_sqlstate("22021"))) {
         http_problem(request, 422, "a text holds a character that cannot be stored (U+0000)");
     } else if (trouble) {

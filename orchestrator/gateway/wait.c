@@ -9,18 +9,9 @@
 #include "orchestrator/gateway/asking.h"
 #include "orchestrator/gateway/job_view.h"
 
-static void answer_known(struct request *request) {
-    http_respond_json(request, request->code_after_wait, STEAL(request->known));
-}
-
 static void on_job(void *arg, const PGresult *result, const struct err *err) {
     struct request *request = arg;
     struct api_job job;
-    if (err && request->known) { /* whoever reads of an error would put the same job in again */
-        request->ticket = 0;
-        answer_known(request);
-        return;
-    }
     if (!asking_found(request, request->job_id, result, err, &job))
         return;
     http_respond_json(request, request->code_after_wait, job_view(&job));
@@ -31,11 +22,8 @@ void job_answer(struct request *request, const char *job, int status) {
     if (job != request->job_id)
         snprintf(request->job_id, sizeof request->job_id, "%s", job);
     request->code_after_wait = status;
-    int64_t ticket = api_get_job(request->gateway->db, AUTH_TENANT, request->job_id, on_job, request, &err);
-    if (ticket < 0 && request->known)
-        answer_known(request);
-    else
-        asking_sent(request, ticket, &err);
+    asking_sent(request,
+                api_get_job(request->gateway->db, AUTH_TENANT, request->job_id, on_job, request, &err), &err);
 }
 
 static int on_timer(sd_event_source *source, uint64_t us, void *arg) {

@@ -133,12 +133,6 @@ void care_cancel(const struct child *runner, bool force, enum reason reason) {
     send_order(runner, &message, "cancel");
 }
 
-void care_shut_down(const struct supervisor *s) {
-    for (size_t i = 0; i < s->children.count; i++)
-        if (s->children.items[i]->role == CHILD_RUNNER)
-            care_cancel(s->children.items[i], false, REASON_SHUTDOWN);
-}
-
 void care_license(const struct child *runner) {
     struct control message = {.type = CONTROL_BEGIN};
     send_order(runner, &message, "begin");

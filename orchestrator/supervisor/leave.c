@@ -154,7 +154,9 @@ static void on_shut_down(void *arg, const PGresult *result, const struct err *er
 void leave_cancel_all(struct supervisor *s) {
     struct claim c;
     struct claim_self self = startup_self(s);
-    care_shut_down(s);
+    for (size_t i = 0; i < s->children.count; i++)
+        if (s->children.items[i]->role == CHILD_RUNNER)
+            care_cancel(s->children.items[i], false, REASON_SHUTDOWN);
     if (s->shut_down_sent || !s->pool || !db_pool_is_up(s->pool))
         return;
     claim_shut_down(&c, &self);

@@ -99,8 +99,6 @@ int care_add_runner(struct supervisor *s, const char *name, const struct spec *s
 void care_let_go(struct child *child); /* closes its socket: it ends by itself */
 void care_kill_all(struct supervisor *s);
 void care_cancel(const struct child *runner, bool force, enum reason reason);
-/* Cancels all, for REASON_SHUTDOWN. */
-void care_shut_down(const struct supervisor *s);
 void care_license(const struct child *runner);
 void care_extend(const struct child *runner, int64_t run_ms);
 /* Kills a runner that hangs, so that it is started again; not one that has just been started. */

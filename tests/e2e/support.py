@@ -182,6 +182,14 @@ class Berth:
                 lines.append(json.loads(line))
         return lines
 
+    def obituaries(self, role):
+        """The log's lines of children with this role that were killed."""
+        return [line for line in self.log_lines() if line["msg"] == "child died" and line["child"] == role and "signal 9" in line["cause"]]
+
+    def attempts_told(self, words):
+        """The attempts of the log's lines with these words."""
+        return [line["attempt"] for line in self.log_lines() if words in line["msg"]]
+
     def children(self):
         """{role: pid} of the live children, from /proc."""
         found = {}

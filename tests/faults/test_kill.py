@@ -35,8 +35,7 @@ def test_ten_jobs_survive_the_death_of(new_berth, recovery, role):
         assert (view["status"], view["exit_code"], view["attempt"]) == ("succeeded" if n == 0 else "failed", n, 1), told(view)
         assert berth.output(job) == b"".join(b"job %d line %d\n" % (n, i) for i in range(LINES))
         assert view["log"]["complete"] is True
-    obituaries = [line for line in berth.log_lines() if line["msg"] == "child died" and line["child"] == role and "signal 9" in line["cause"]]
-    assert len(obituaries) >= 3, "every death has its line"
+    assert len(berth.obituaries(role)) >= 3, "every death has its line"
 
 
 @pytest.mark.fault("restart of berthd under a running job", how="TERM with BERTH_DRAIN_TIMEOUT=0s, start again",
@@ -102,8 +101,8 @@ def test_quit_that_is_not_waited_for_tells_what_is_left(new_berth):
     berth.process.send_signal(signal.SIGQUIT)
     wait_until(lambda: len(berth.children().get("runner", [])) == 1, "one has ended")
     assert berth.stop(signal.SIGTERM) == 75
-    assert [f"{deaf}.1"] == left(berth, "job has not ended")
-    assert [f"{ended}.1"] == left(berth, "is not recorded")
+    assert [f"{deaf}.1"] == berth.attempts_told("job has not ended")
+    assert [f"{ended}.1"] == berth.attempts_told("is not recorded")
     berth.start()
     for job in (ended, deaf):
         view = berth.wait(job)
@@ -129,10 +128,6 @@ def test_quit_while_a_job_is_being_started(slow_engine, new_berth):
     berth.start()
     view = berth.wait(job)
     assert (view["status"], view["reason"], view["attempt"]) == ("canceled", "shutdown", 1), told(view)
-
-
-def left(berth, how):
-    return [line["attempt"] for line in berth.log_lines() if how in line["msg"]]
 
 
 @pytest.mark.fault("a helper or a runner hangs", how="SIGSTOP of gateway, scribe and reaper under a job that writes, and of a runner",

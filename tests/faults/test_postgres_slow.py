@@ -87,7 +87,7 @@ def test_quit_does_not_say_done_without_a_database(behind):
     behind.process.send_signal(signal.SIGQUIT)
     wait_until(lambda: not behind.children().get("runner"), "its runner has ended")
     assert behind.stop(signal.SIGTERM) == 75
-    assert [line["attempt"] for line in behind.log_lines() if "is not recorded" in line["msg"]] == [f"{job}.1"]
+    assert behind.attempts_told("is not recorded") == [f"{job}.1"]
     behind.proxy.heal()
     behind.start()
     view = behind.wait(job)

@@ -118,10 +118,6 @@ def sweep_anew(berth):
     wait_until(lambda: berth.children().get("reaper", [reaper]) != [reaper], "another reaper is started")
 
 
-def deaths(berth):
-    return [line for line in berth.log_lines() if line["msg"] == "child died" and line["child"] == "reaper" and "signal 9" in line["cause"]]
-
-
 @pytest.mark.fault("kill -9 of the reaper amid a hundred orphans", how="planted containers, networks, volumes, control groups and files among ten live jobs; BERTH_FAULT kills each reaper behind its 30th removal",
                    holds="all orphans gone; jobs true; strangers untouched; the dry run had listed exactly these")
 def test_a_hundred_orphans_go_though_the_reaper_is_killed(new_berth, field_of):
@@ -138,7 +134,7 @@ def test_a_hundred_orphans_go_though_the_reaper_is_killed(new_berth, field_of):
     assert field.is_left() == field.orphans, "a dry run removes nothing"
     sweep_anew(berth)
     wait_until(lambda: not field.is_left(), lambda: f"all orphans are gone but {field.is_left()}\n{berth.log()[-2000:]}")
-    assert len(deaths(berth)) == 4, "three were killed in the middle"
+    assert len(berth.obituaries("reaper")) == 4, "three were killed in the middle"
     assert not field.strangers_gone()
     assert all(berth.job(job)["status"] == "running" for job in jobs)
     assert reap(berth, "--dry-run") == (set(), "0 would be removed")
